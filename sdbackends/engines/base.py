@@ -1,0 +1,122 @@
+"""The engine contract.
+
+An engine turns a model call into a `Program`: a callable over torch tensors on one runtime. There
+are two kinds, told apart by what they start from:
+
+* `GraphEngine` (jax, oneflow, …) starts from the captured graph and the weights. It is asked
+  first what it cannot run (`unsupported`), and answers with all of it at once.
+* `ModuleEngine` (torch, compile) starts from the torch module itself and captures in its own way.
+
+Neither knows diffusers. Failures are raised as `BuildError` or `RunError` (anything else is
+wrapped by the router); falling back to eager is the router's work, not the engine's.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+    from sdbackends.capture.graph import Graph
+
+    Tensors = Mapping[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class EngineContext:
+    """What every engine is given: its options from the yaml, the device asked for, the cache.
+
+    `device` is None (choose), "cpu", "cuda", "cuda:1", "tpu"; an engine that cannot serve it
+    raises `BackendNotReadyError`. `cache_dir` is the engine's own folder; None: keep nothing.
+    """
+
+    options: Mapping[str, Any] = field(default_factory=dict)
+    device: str | None = None
+    cache_dir: Path | None = None
+
+
+@dataclass(frozen=True)
+class MissingOp:
+    """An op that the engine cannot run: `op` with every place that calls it.
+
+    Each call site is (path in the model, the shapes and dtypes of its results in words).
+    """
+
+    op: str
+    sites: tuple[tuple[str, str], ...]
+
+
+class Program(ABC):
+    """A built model call."""
+
+    #: True when a compiled artifact was read from the cache directory.
+    from_cache: bool = False
+
+    @abstractmethod
+    def __call__(self, inputs: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+        """Run. `inputs`: the flattened tensor inputs in capture order.
+
+        Returns one new tensor for each output of the graph that is a `Ref`, with the recorded
+        dtype, on the device of the inputs. The caller may write into them.
+        """
+
+    @abstractmethod
+    def rebind(self, weights: Tensors) -> None:
+        """Take these weights (same names, shapes, dtypes) from the next call on."""
+
+    def close(self) -> None:  # noqa: B027  (most programs hold nothing that must be given back)
+        """Give back what the program holds outside Python's own memory."""
+
+
+class GraphEngine(ABC):
+    """An engine that runs captured graphs."""
+
+    name: str
+
+    def __init__(self, context: EngineContext) -> None:
+        self.context = context
+
+    @abstractmethod
+    def version(self) -> str:
+        """Version of the runtime, as it goes into cache keys."""
+
+    @abstractmethod
+    def unsupported(self, graph: Graph) -> tuple[MissingOp, ...]:
+        """Every op of the graph that has no lowering, each once with all its call sites."""
+
+    @abstractmethod
+    def build(self, graph: Graph, weights: Tensors, constants: Tensors) -> Program:
+        """The graph as a program. Names in `weights` and `constants` are the graph's `key`s.
+
+        Raises:
+            BuildError: the runtime refused.
+        """
+
+    def close(self) -> None:  # noqa: B027
+        """Undo what building changed in the weights; end workers."""
+
+
+class ModuleEngine(ABC):
+    """An engine that starts from the torch module."""
+
+    name: str
+
+    def __init__(self, context: EngineContext) -> None:
+        self.context = context
+
+    @abstractmethod
+    def version(self) -> str: ...
+
+    @abstractmethod
+    def build_module(
+        self, module: torch.nn.Module, call: Callable[..., Any]
+    ) -> Callable[..., Any]:
+        """A callable with the arguments and results of `call`, which is the module's own forward."""
+
+    def close(self) -> None:  # noqa: B027
+        """Undo what building changed in the modules."""

@@ -1,0 +1,62 @@
+"""Every error that sdbackends raises on purpose.
+
+A message has four parts: what happened, where (which file, model, option), why, and how to mend
+it. `SdError` builds the text from those parts, so that none is forgotten, and the command line
+prints it without a traceback. `exit_code` is 2 where the user's words were off (usage) and 1 where
+the work failed.
+"""
+
+from __future__ import annotations
+
+
+class SdError(Exception):
+    """Base class: one clear message with the mend in it."""
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, where: str = "", why: str = "", mend: str = "") -> None:
+        self.what, self.where, self.why, self.mend = what, where, why, mend
+        lines = [what if not where else f"{what} ({where})"]
+        if why:
+            lines.append(f"  why:  {why}")
+        if mend:
+            lines.append(f"  mend: {mend}")
+        super().__init__("\n".join(lines))
+
+
+class UsageError(SdError):
+    """Something that the user named is not accepted: an option, a variable, a path."""
+
+    exit_code = 2
+
+
+class UnknownBackendError(UsageError):
+    """`SD_BACKEND` (or `--backend`) names no file in `backends/`."""
+
+
+class CatalogError(UsageError):
+    """A `backends/*.yaml` file cannot be read or breaks its schema."""
+
+
+class BackendNotReadyError(SdError):
+    """The backend exists, but a package or a device that it needs is missing."""
+
+
+class CaptureError(SdError):
+    """`torch.export` could not turn a model call into a graph."""
+
+
+class UnsupportedOpsError(SdError):
+    """The engine has no lowering for some ops of the graph; all of them are listed."""
+
+
+class BuildError(SdError):
+    """The engine failed to turn a graph into a program."""
+
+
+class RunError(SdError):
+    """A built program failed, or returned NaN or Inf where eager does not."""
+
+
+class ArtifactError(SdError):
+    """An entry of the cache directory is damaged or foreign; it is rebuilt, never trusted."""

@@ -1,0 +1,131 @@
+"""`SD_*` environment variables in, one typed `Settings` out; the only reader of the environment.
+
+Plain dataclasses on purpose: this module is imported before every script that uses the shim, and
+must cost no more than a millisecond.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, cast, get_args
+
+from sdbackends.errors import UsageError
+
+Precision = Literal["fp32", "bf16", "fp16", "int8"]
+Fallback = Literal["warn", "error"]
+Rng = Literal["cpu", "cuda"]
+LogLevel = Literal["quiet", "info", "debug"]
+
+#: Parts of a pipeline that `SD_BACKEND=unet=jax,vae=torch` can name.
+PARTS = ("text_encoder", "image_encoder", "unet", "transformer", "controlnet", "vae")
+
+
+@dataclass(frozen=True)
+class BackendChoice:
+    """Which backend runs which part.
+
+    `default` runs every part that `parts` does not name; None means plain torch, because the
+    user chose nothing.
+    """
+
+    default: str | None = None
+    parts: Mapping[str, str] = field(default_factory=dict)
+
+    def of(self, part: str) -> str | None:
+        return self.parts.get(part, self.default)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every backend named, each once, in order."""
+        named = ([self.default] if self.default else []) + list(self.parts.values())
+        return tuple(dict.fromkeys(named))
+
+    @classmethod
+    def parse(cls, text: str | None, *, where: str = "SD_BACKEND") -> BackendChoice:
+        """`jax`, `auto`, or `unet=jax,vae=torch`; empty or None: nothing chosen.
+
+        Raises:
+            UsageError: a part is unknown, or named twice, or an item is empty.
+        """
+        if text is None or not text.strip():
+            return cls()
+        default: str | None = None
+        parts: dict[str, str] = {}
+        for item in (piece.strip() for piece in text.split(",")):
+            part, equals, name = (word.strip() for word in item.partition("="))
+            if not equals and item and default is None:
+                default = item
+            elif equals and name and part in PARTS and part not in parts:
+                parts[part] = name
+            else:
+                raise UsageError(
+                    f"{where}={text!r} cannot be read",
+                    where=where,
+                    why=f"{item!r} is not BACKEND or PART=BACKEND, or comes twice",
+                    mend=f"accepted: one name, or PART=NAME,… with PART of {', '.join(PARTS)}",
+                )
+        return cls(default, parts)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that a person can choose from outside the script."""
+
+    backend: BackendChoice = field(default_factory=BackendChoice)
+    precision: Precision | None = None
+    device: str | None = None
+    verify: bool = False
+    fallback: Fallback = "warn"
+    rng: Rng = "cpu"
+    cache_dir: Path = field(default_factory=lambda: default_cache_dir(os.environ))
+    log: LogLevel = "info"
+
+    @classmethod
+    def from_environment(cls, env: Mapping[str, str] | None = None) -> Settings:
+        """Read `SD_*` from `env` (default: the process's own environment).
+
+        Raises:
+            UsageError: a variable has a value that is not accepted; the message lists those.
+        """
+        env = os.environ if env is None else env
+        return cls(
+            backend=BackendChoice.parse(env.get("SD_BACKEND")),
+            precision=cast("Precision | None", _one_of(env, "SD_PRECISION", get_args(Precision))),
+            device=env.get("SD_DEVICE") or None,
+            verify=_flag(env, "SD_VERIFY"),
+            fallback=cast("Fallback", _one_of(env, "SD_FALLBACK", get_args(Fallback)) or "warn"),
+            rng=cast("Rng", _one_of(env, "SD_RNG", get_args(Rng)) or "cpu"),
+            cache_dir=default_cache_dir(env),
+            log=cast("LogLevel", _one_of(env, "SD_LOG", get_args(LogLevel)) or "info"),
+        )
+
+
+def default_cache_dir(env: Mapping[str, str]) -> Path:
+    """`SD_CACHE_DIR`, or `sdbackends` in the user's cache directory."""
+    if env.get("SD_CACHE_DIR"):
+        return Path(env["SD_CACHE_DIR"]).expanduser()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("sdbackends")
+
+
+def _one_of(env: Mapping[str, str], name: str, accepted: tuple[str, ...]) -> str | None:
+    value = env.get(name, "").strip().lower()
+    if not value:
+        return None
+    if value not in accepted:
+        raise UsageError(
+            f"{name}={env[name]!r} is not accepted",
+            where=name,
+            mend=f"accepted: {', '.join(accepted)}; unset it for the default",
+        )
+    return value
+
+
+def _flag(env: Mapping[str, str], name: str) -> bool:
+    on, off = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+    value = _one_of(env, name, on + off)
+    return value in on
