@@ -1,0 +1,153 @@
+"""What this machine has: packages, a compiler, a GPU; without importing any framework.
+
+Every question is answered from package metadata and the file system, and every lack comes with
+the exact command that mends it. `catalog.readiness` asks what one backend needs; `doctor` asks
+about the machine as a whole.
+"""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shlex
+import shutil
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+from sdbackends.resources import shim_dir
+
+
+@dataclass(frozen=True)
+class Lack:
+    """Something that is missing or wrong, and the command that mends it."""
+
+    why: str
+    mend: str
+
+
+def version(package: str) -> str | None:
+    """Installed version of a package, or None."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def importable(module: str) -> bool:
+    """Whether an import would find `module`; the shim's stand-ins do not count."""
+    shim = shim_dir()
+    if not (shim / module).exists():
+        return importlib.util.find_spec(module) is not None
+    elsewhere = [entry for entry in sys.path if not _same(Path(entry or "."), shim)]
+    return importlib.machinery.PathFinder.find_spec(module, elsewhere) is not None
+
+
+def gpu() -> bool:
+    """Whether an NVIDIA GPU is there to be used (torch is not asked: it may be a CPU build)."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
+        return False
+    through_windows = sys.platform == "win32" or Path("/dev/dxg").exists()
+    return Path("/dev/nvidia0").exists() or (through_windows and bool(shutil.which("nvidia-smi")))
+
+
+def cuda_torch() -> bool:
+    """Whether the installed torch is a CUDA build, as far as its version and parts tell."""
+    installed = version("torch") or ""
+    if "+" in installed:
+        return "+cu" in installed
+    requires = importlib.metadata.requires("torch") if installed else None
+    return platform.system() == "Linux" and any("nvidia" in line for line in requires or ())
+
+
+def device() -> Literal["cpu", "cuda", "tpu"]:
+    """The best device of this machine."""
+    if gpu() and cuda_torch():
+        return "cuda"
+    return "tpu" if importable("libtpu") and Path("/dev/accel0").exists() else "cpu"
+
+
+def python_lacks(accepted: str) -> list[Lack]:
+    """Empty when this Python is accepted."""
+    running = platform.python_version()
+    if SpecifierSet(accepted).contains(running, prereleases=True):
+        return []
+    mend = f"use an environment with Python {accepted}"
+    return [Lack(f"it needs Python {accepted}, this is {running}", mend)]
+
+
+def module_lacks(modules: Mapping[str, str], requirements: Iterable[str]) -> list[Lack]:
+    """Which of `modules` (import name -> accepted versions) are missing, too old or at odds."""
+    pins = {Requirement(line).name: line for line in requirements}
+    lacks = []
+    for module, accepted in modules.items():
+        installed = version(module)
+        mend = pip_install(pins.get(module, f"{module}{accepted}"))
+        if installed is None or not importable(module):
+            lacks.append(Lack(f"{module} is not installed", mend))
+        elif not SpecifierSet(accepted).contains(Version(installed), prereleases=True):
+            lacks.append(Lack(f"{module} {installed} is installed, {accepted} is needed", mend))
+        else:
+            lacks += _peer_lacks(module, modules, pins)
+    return lacks
+
+
+def compiler_lacks() -> list[Lack]:
+    """Empty when the C++ compiler that inductor calls is there."""
+    wanted = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
+    if shutil.which(wanted):
+        return []
+    return [Lack(f"no C++ compiler: {wanted!r} is not on PATH", _compiler_command())]
+
+
+def pip_install(*requirements: str) -> str:
+    """The command that installs these into the running Python's environment."""
+    return f"{shlex.quote(sys.executable)} -m pip install {shlex.join(requirements)}"
+
+
+def _peer_lacks(module: str, modules: Mapping[str, str], pins: Mapping[str, str]) -> list[Lack]:
+    """Installed packages of `modules` that `module`'s own metadata does not accept."""
+    lacks = []
+    for line in importlib.metadata.requires(module) or ():
+        need = Requirement(line)
+        installed = version(need.name) if need.name in modules else None
+        if installed is None or (need.marker and not need.marker.evaluate({"extra": ""})):
+            continue
+        if not need.specifier.contains(Version(installed), prereleases=True):
+            why = f"{module} {version(module)} needs {need.name}{need.specifier}, not {installed}"
+            both = (pins.get(module, module), pins.get(need.name, str(need)))
+            lacks.append(Lack(why, pip_install(*both)))
+    return lacks
+
+
+def _compiler_command() -> str:
+    """How this machine's package manager installs a C++ compiler."""
+    commands = {
+        "apt-get": "sudo apt-get install -y g++",
+        "dnf": "sudo dnf install -y gcc-c++",
+        "yum": "sudo yum install -y gcc-c++",
+        "pacman": "sudo pacman -S --noconfirm gcc",
+        "zypper": "sudo zypper install -y gcc-c++",
+        "apk": "sudo apk add g++",
+        "conda": "conda install -y gxx",
+    }
+    if sys.platform == "darwin":
+        return "xcode-select --install"
+    found = (command for manager, command in commands.items() if shutil.which(manager))
+    return next(found, "install g++, or set CXX to a C++ compiler")
+
+
+def _same(first: Path, second: Path) -> bool:
+    try:
+        return first.resolve() == second.resolve()
+    except OSError:
+        return False
