@@ -124,7 +124,9 @@ class Graph:
                         "op": n.op,
                         "args": [_out(a) for a in n.args],
                         "kwargs": {k: _out(v) for k, v in n.kwargs.items()},
-                        "results": [None if r is None else [list(r.shape), r.dtype] for r in n.results],
+                        "results": [
+                            None if r is None else [list(r.shape), r.dtype] for r in n.results
+                        ],
                         "several": n.several,
                         "site": n.site,
                     }
@@ -180,7 +182,9 @@ def _node_in(item: dict[str, Any]) -> Node:
         op=item["op"],
         args=tuple(_in(a) for a in item["args"]),
         kwargs={k: _in(v) for k, v in item["kwargs"].items()},
-        results=tuple(None if r is None else TensorSpec(tuple(r[0]), r[1]) for r in item["results"]),
+        results=tuple(
+            None if r is None else TensorSpec(tuple(r[0]), r[1]) for r in item["results"]
+        ),
         several=item["several"],
         site=item["site"],
     )

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
     Tensors = Mapping[str, torch.Tensor]
 
+#: run(call, args, kwargs) -> what call(*args, **kwargs) returns
+ModuleCall = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
+
 
 @dataclass(frozen=True)
 class EngineContext:
@@ -93,6 +96,11 @@ class GraphEngine(ABC):
     def build(self, graph: Graph, weights: Tensors, constants: Tensors) -> Program:
         """The graph as a program. Names in `weights` and `constants` are the graph's `key`s.
 
+        `weights` are the model's live parameters and buffers: an engine that lays one out anew
+        points `parameter.data` at a strided view of the new buffer, and restores it in `close`. A
+        floating weight must share memory with its parameter: an edit through `parameter.data`
+        bumps no version, so a copy would go stale with nobody noticing.
+
         Raises:
             BuildError: the runtime refused.
         """
@@ -102,21 +110,38 @@ class GraphEngine(ABC):
 
 
 class ModuleEngine(ABC):
-    """An engine that starts from the torch module."""
+    """An engine that starts from the torch module.
+
+    Attributes:
+        frozen: programs hold copies of the weights, so an edited weight needs a new build.
+        any_shape: one program serves every shape of its inputs.
+    """
 
     name: str
+    frozen: bool = False
+    any_shape: bool = False
 
     def __init__(self, context: EngineContext) -> None:
         self.context = context
 
     @abstractmethod
-    def version(self) -> str: ...
+    def version(self) -> str:
+        """Version of the runtime, as it goes into cache keys."""
+
+    def prepare(self, module: torch.nn.Module) -> None:  # noqa: B027
+        """Change the module once, before its first call, as the options say; undone by `close`."""
 
     @abstractmethod
-    def build_module(
-        self, module: torch.nn.Module, call: Callable[..., Any]
-    ) -> Callable[..., Any]:
-        """A callable with the arguments and results of `call`, which is the module's own forward."""
+    def build_module(self, call: Callable[..., Any]) -> ModuleCall:
+        """A program for one signature of `call`, the module's own forward.
+
+        It takes `call`, the arguments and the keywords, and must not keep `call` itself: a
+        program that held its model would keep it alive for ever. It may compile at its first call.
+        """
+
+    def compiled_from_cache(self) -> int:
+        """How many compiled artifacts were read from a cache so far, in this process."""
+        return 0
 
     def close(self) -> None:  # noqa: B027
-        """Undo what building changed in the modules."""
+        """Undo what `prepare` changed."""

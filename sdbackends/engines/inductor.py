@@ -1,0 +1,110 @@
+"""torch.compile: the module's own forward, captured by Dynamo and compiled by inductor.
+
+The one engine that does not start from our capture: Dynamo's graphs are what inductor is tuned
+for. Each call signature gets a `torch.compile` of its own with static shapes (option `dynamic`:
+one for all sizes). Dynamo's own silent way out, eager after too many recompilations, is turned
+into an error, so that the router can say it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FunctionType
+from typing import Any
+
+import torch
+
+from sdbackends.engines.base import EngineContext, ModuleCall, ModuleEngine
+from sdbackends.engines.options import take
+
+_OPTIONS: dict[str, tuple[Any, ...]] = {
+    "mode": ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"),
+    "freezing": (False, True),
+    "channels_last": (False, True),
+    "fused_qkv": (False, True),
+    "dynamic": (False, True),
+}
+#: A program serves one signature; what recompiles beyond this is changing under our feet.
+_RECOMPILE_LIMIT = 32
+
+
+class InductorEngine(ModuleEngine):
+    """Options: mode, freezing, channels_last, fused_qkv, dynamic (see `backends/compile.yaml`)."""
+
+    name = "inductor"
+
+    def __init__(self, context: EngineContext) -> None:
+        super().__init__(context)
+        self._options = take(self.name, context.options, _OPTIONS)
+        self.frozen = bool(self._options["freezing"])
+        self.any_shape = bool(self._options["dynamic"])
+        self._undo: list[Callable[[], None]] = []
+        if context.cache_dir is not None and "TORCHINDUCTOR_CACHE_DIR" not in os.environ:
+            os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(context.cache_dir)
+            self._undo.append(lambda: _forget_variable("TORCHINDUCTOR_CACHE_DIR"))
+
+    def version(self) -> str:
+        return torch.__version__
+
+    def prepare(self, module: torch.nn.Module) -> None:
+        """Fuse the query, key and value projections and lay the weights out, as the options say."""
+        fuse = getattr(module, "fuse_qkv_projections", None)
+        if self._options["fused_qkv"] and callable(fuse):
+            fuse()
+            unfuse = getattr(module, "unfuse_qkv_projections", None)
+            if callable(unfuse):
+                self._undo.append(unfuse)
+        if self._options["channels_last"]:
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self._undo.append(
+                lambda: module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+            )
+
+    def build_module(self, call: Callable[..., Any]) -> ModuleCall:
+        mode = self._options["mode"]
+        # Dynamo keeps what it compiled on the code object: a copy of its own for each program
+        # means that programs neither share its recompilation limit nor outlive their model.
+        fresh = FunctionType(_forward.__code__.replace(), globals())
+        compiled = torch.compile(
+            fresh, mode=None if mode == "default" else mode, dynamic=self.any_shape
+        )
+
+        def run(call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            with self._configured():
+                return compiled(call, args, kwargs)
+
+        return run
+
+    def compiled_from_cache(self) -> int:
+        """How many graphs inductor has read from its cache directory in this process so far."""
+        from torch._dynamo.utils import counters
+
+        return int(counters["inductor"]["fxgraph_cache_hit"])
+
+    def close(self) -> None:
+        while self._undo:
+            self._undo.pop()()
+
+    @contextmanager
+    def _configured(self) -> Iterator[None]:
+        import torch._dynamo.config
+        import torch._inductor.config
+
+        with (
+            torch._dynamo.config.patch(
+                recompile_limit=_RECOMPILE_LIMIT,
+                fail_on_recompile_limit_hit=True,
+            ),
+            torch._inductor.config.patch(freezing=self.frozen),
+        ):
+            yield
+
+
+def _forward(call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return call(*args, **kwargs)
+
+
+def _forget_variable(name: str) -> None:
+    os.environ.pop(name, None)
