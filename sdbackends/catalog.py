@@ -132,6 +132,23 @@ def readiness(backend: Backend) -> Readiness:
     return Readiness(not lacks, machine.version(next(iter(backend.modules))), tuple(lacks))
 
 
+def require(name: str) -> Backend:
+    """`load`, and ready to run.
+
+    Raises:
+        BackendNotReadyError: something is missing; the message holds all of it.
+    """
+    backend = load(name)
+    lacks = readiness(backend).reasons
+    if lacks:
+        raise BackendNotReadyError(
+            f"the backend {backend.name!r} is not ready",
+            why="; ".join(lack.why for lack in lacks),
+            mend="\n        ".join(dict.fromkeys(lack.mend for lack in lacks)),
+        )
+    return backend
+
+
 def _read(path: Path) -> Backend:
     try:
         text = path.read_text("utf-8")

@@ -111,7 +111,12 @@ def compiler_lacks() -> list[Lack]:
 
 def pip_install(*requirements: str) -> str:
     """The command that installs these into the running Python's environment."""
-    return f"{shlex.quote(sys.executable)} -m pip install {shlex.join(requirements)}"
+    return f"{python()} -m pip install {shlex.join(requirements)}"
+
+
+def python() -> str:
+    """The running Python, as a word of a shell command."""
+    return shlex.quote(sys.executable)
 
 
 def _peer_lacks(module: str, modules: Mapping[str, str], pins: Mapping[str, str]) -> list[Lack]:

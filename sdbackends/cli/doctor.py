@@ -1,0 +1,45 @@
+"""`sdbackends doctor`: what is missing, and the command that mends it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Annotated
+
+import typer
+
+from sdbackends.cli import options
+from sdbackends.doctor import Report, examine
+
+
+def doctor(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[BACKEND]...", help="Default: all of them.")
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Say what each backend lacks on this machine, and how to mend it.
+
+    \b
+    sdbackends doctor
+    sdbackends doctor jax && sdbackends run --backend jax your_script.py
+
+    Exit code 0: every backend named is ready; with none named: at least one is.
+    """
+    report = examine(names or [])
+    if as_json:
+        typer.echo(json.dumps(dataclasses.asdict(report), indent=2, ensure_ascii=False))
+    else:
+        _print(report)
+    raise typer.Exit(0 if report.well else 1)
+
+
+def _print(report: Report) -> None:
+    for diagnosis in report.backends:
+        mark = "needs help" if diagnosis.lacks else "ready"
+        version = f" ({diagnosis.installed})" if diagnosis.installed else ""
+        typer.echo(f"{diagnosis.backend}{version}: {mark}")
+        for lack in diagnosis.lacks:
+            typer.echo(f"  why:  {lack.why}\n  mend: {lack.mend}")
+    for lack in report.machine:
+        typer.echo(f"this machine: {lack.why}\n  mend: {lack.mend}")

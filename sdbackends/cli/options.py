@@ -1,0 +1,41 @@
+"""Options that several commands share: their types and their help, once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sdbackends.settings import Fallback, Precision
+
+Backend = Annotated[
+    str | None,
+    typer.Option(
+        "--backend",
+        "-b",
+        metavar="NAME",
+        help="A backend, auto, or per part: unet=jax,vae=torch. Default: SD_BACKEND, else auto.",
+        show_default=False,
+    ),
+]
+PrecisionOption = Annotated[
+    Precision | None, typer.Option("--precision", help="Dtype of the models.", show_default=False)
+]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        "--device", metavar="NAME", help="The engine's device: cpu, cuda, tpu.", show_default=False
+    ),
+]
+Verify = Annotated[
+    bool, typer.Option("--verify", help="Compare each model's first call with plain torch.")
+]
+FallbackOption = Annotated[
+    Fallback | None,
+    typer.Option(
+        "--fallback",
+        help="warn: what the engine cannot run runs on torch. error: stop instead.",
+        show_default=False,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]

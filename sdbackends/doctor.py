@@ -1,0 +1,108 @@
+"""What is wrong with this machine, backend by backend, and the command that mends it.
+
+In come the names asked for; out goes a `Report`: plain data that the command prints or writes as
+JSON. Problems of one backend come from `catalog.readiness`; the rest are troubles that no single
+backend owns: packages that look right and are not, a cache that cannot be written.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sdbackends import catalog, machine
+from sdbackends.machine import Lack, pip_install
+from sdbackends.settings import Settings
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """One backend: what it lacks; nothing: it is ready."""
+
+    backend: str
+    installed: str | None
+    lacks: tuple[Lack, ...]
+
+
+@dataclass(frozen=True)
+class Report:
+    """`machine` holds what is wrong beside the backends; it keeps none of them from running."""
+
+    backends: tuple[Diagnosis, ...]
+    machine: tuple[Lack, ...]
+    #: Whether what was asked for is ready: all that were named, or, with none named, at least one.
+    well: bool
+
+
+def examine(names: Sequence[str]) -> Report:
+    """Look at `names`, or at every backend when there are none.
+
+    Raises:
+        UnknownBackendError: a name is not a backend.
+    """
+    backends = [catalog.load(name) for name in names] or list(catalog.all())
+    found = []
+    for backend in backends:
+        state = catalog.readiness(backend)
+        found.append(Diagnosis(backend.name, state.installed, state.reasons))
+    ready = [not diagnosis.lacks for diagnosis in found]
+    return Report(tuple(found), troubles(), all(ready) if names else any(ready))
+
+
+def troubles() -> tuple[Lack, ...]:
+    """What is wrong with the machine as a whole."""
+    cache = Settings.from_environment().cache_dir
+    return (*_oneflow_stub(), *_unwanted_cuda(), *_cpu_torch_on_gpu(), *_cache_folder(cache))
+
+
+def _oneflow_stub() -> list[Lack]:
+    installed = machine.version("oneflow")
+    if installed is None or not installed.startswith("0.7."):
+        return []
+    why = (
+        f"oneflow {installed} is a stub without a library: pip takes it where no real wheel fits "
+        "(those are for Python 3.8 to 3.10)"
+    )
+    return [Lack(why, f"{machine.python()} -m pip uninstall -y oneflow")]
+
+
+def _unwanted_cuda() -> list[Lack]:
+    if machine.gpu() or not machine.cuda_torch():
+        return []
+    installed = machine.version("torch") or ""
+    why = f"torch {installed} carries gigabytes of CUDA, and this machine has no GPU"
+    return [Lack(why, _torch_for("cpu", installed))]
+
+
+def _cpu_torch_on_gpu() -> list[Lack]:
+    installed = machine.version("torch")
+    if installed is None or not machine.gpu() or machine.cuda_torch():
+        return []
+    why = f"torch {installed} is a CPU build, and this machine has a GPU"
+    return [Lack(why, _torch_for("auto", installed))]
+
+
+def _torch_for(build: str, installed: str) -> str:
+    """uv knows where each build of torch lies; pip would have to be told an address."""
+    python = machine.python()
+    torch = f"torch=={installed.partition('+')[0]}"
+    return (
+        f"{pip_install('uv')} && {python} -m uv pip install --python {python} "
+        f"--torch-backend={build} --reinstall-package torch {torch}"
+    )
+
+
+def _cache_folder(folder: Path) -> list[Lack]:
+    """Tried, not asked: root is told yes by os.access, and the write fails all the same."""
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            return []
+    except OSError as error:
+        why = f"the cache folder {folder} cannot be written: {error.strerror}"
+        return [
+            Lack(why, f"export SD_CACHE_DIR={os.path.join(tempfile.gettempdir(), 'sdbackends')}")
+        ]
