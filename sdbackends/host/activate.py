@@ -1,0 +1,176 @@
+"""Sessions: what is laid over the real torch, and when it is taken off again.
+
+In comes a `Settings`; out goes a `Session` whose overlay holds the CUDA stand-in, the CUDA
+generator's numbers, the precision and (as soon as diffusers or transformers is imported) the
+routes to the engines. The shim calls `enter_script` around the import of torch, a notebook calls
+`enable` through `sdbackends.use`. Sessions nest, and each undoes exactly its own.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import ModuleType, TracebackType
+from typing import TypeVar
+
+from sdbackends import say
+from sdbackends.errors import SdError, UsageError
+from sdbackends.host.imports import when_imported
+from sdbackends.host.overlay import Overlay
+from sdbackends.resources import check_backend
+from sdbackends.settings import Settings
+
+#: Where models come from. The routes wait for them, so that other scripts start fast.
+_MODEL_LIBRARIES = ("diffusers", "transformers")
+
+_T = TypeVar("_T")
+_stack: list[Session] = []
+
+
+class Session:
+    """One activation; `with` closes it, `close` undoes it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.overlay = Overlay()
+        self._routed = False
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Restore everything that this session changed; a second call does nothing.
+
+        Raises:
+            UsageError: a session that began later is still on.
+        """
+        if self not in _stack:
+            return
+        if _stack[-1] is not self:
+            later = _stack[-1].settings.backend
+            raise UsageError(
+                "this session cannot be closed yet",
+                why=f"a later one is still on ({', '.join(later.names)})",
+                mend="close the later one first, or all of them: sdbackends.disable()",
+            )
+        try:
+            self.overlay.undo()
+        finally:
+            _stack.remove(self)
+
+    def route_once(self, _library: ModuleType) -> None:
+        """Lay the routes, when the first library that models come from has been imported."""
+        if not self._routed:
+            self._routed = True
+            from sdbackends import route
+
+            route.install(self.settings, self.overlay)
+
+
+def active() -> Session | None:
+    """The session that holds at present: the innermost one."""
+    return _stack[-1] if _stack else None
+
+
+def enable(settings: Settings) -> Session:
+    """Lay everything that `settings` ask for over torch, which is imported if it is not yet.
+
+    Raises:
+        UsageError: a backend that the settings name does not exist.
+        BackendNotReadyError: diffusers or transformers is imported already, and a package or
+            device of the backend is missing.
+    """
+    import torch  # noqa: F401  (first: under the shim this begins the script's own session)
+
+    return _begin(settings, lambda action: action())
+
+
+def close_all() -> None:
+    """End every session, the innermost first."""
+    while _stack:
+        _stack[-1].close()
+
+
+def enter_script() -> Callable[[], None]:
+    """Called by the shim before torch is executed; what it returns is called after.
+
+    Wrong words in the environment end the script here, with one message and the exit code of the
+    error: an exception could be swallowed by an `except` around `import torch`.
+    """
+    settings = _or_exit(Settings.from_environment)
+    if not settings.backend.names:
+        return _say_how_to_choose
+    _or_exit(lambda: _check(settings))
+    return lambda: _or_exit(lambda: _enter(settings))
+
+
+def _enter(settings: Settings) -> None:
+    _begin(settings, _or_exit)
+
+
+def _begin(settings: Settings, guard: Callable[[Callable[[], None]], None]) -> Session:
+    """`guard` runs what happens later, inside the import of a library."""
+    _check(settings)
+    session = Session(settings)
+    _stack.append(session)
+    try:
+        _lay(session)
+        for library in _MODEL_LIBRARIES:
+            when_imported(library, lambda m: guard(lambda: session.route_once(m)), session.overlay)
+    except BaseException:
+        session.close()
+        raise
+    return session
+
+
+def _check(settings: Settings) -> None:
+    for name in settings.backend.names:
+        check_backend(name)
+
+
+def _lay(session: Session) -> None:
+    overlay = session.overlay
+    before = say.set_level(session.settings.log)
+    overlay.on_undo("log level", lambda: (say.set_level(before), None)[1])
+    from sdbackends.host import cuda, offload, precision
+
+    if cuda.is_missing() and not cuda.is_laid():
+        cuda.lay(overlay)
+        offload.lay(overlay)
+    if cuda.is_laid() and session.settings.rng == "cuda":
+        from sdbackends.host import random as numbers
+
+        numbers.lay(overlay)
+    precision.lay(overlay)
+
+
+def _say_how_to_choose() -> None:
+    """Plain torch: nothing is laid, and one line comes when diffusers is imported."""
+
+    def hint(_diffusers: ModuleType) -> None:
+        if active() is None:
+            say.warn(
+                "SD_BACKEND is not set: plain torch. Choose one: export SD_BACKEND=jax "
+                "(see `sdbackends backends`)"
+            )
+
+    if "diffusers" in sys.modules:
+        hint(sys.modules["diffusers"])
+    else:
+        when_imported("diffusers", hint, Overlay())
+
+
+def _or_exit(action: Callable[[], _T]) -> _T:
+    try:
+        return action()
+    except SdError as error:
+        say.warn(str(error))
+        raise SystemExit(error.exit_code) from None

@@ -1,0 +1,223 @@
+"""`torch.cuda` on a machine without CUDA: every name that scripts use gives a harmless answer.
+
+What only *does* something does nothing. For questions it matters who asks, which is read from the
+caller's module: a script hears that there is a GPU, because `device = "cuda" if is_available()` and
+`assert torch.cuda.is_available()` shall both pass; libraries of the torch family hear what plain
+torch says on this machine, because they would go on to use CUDA itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+
+from sdbackends.host.overlay import Overlay
+
+#: Top-level packages that get the honest answer.
+HONEST = {
+    *("torch", "torchvision", "torchaudio", "torchao", "triton", "functorch", "bitsandbytes"),
+    *("diffusers", "transformers", "accelerate", "peft", "safetensors", "huggingface_hub"),
+    *("optimum", "xformers", "sdbackends"),
+}
+_HONEST_ANSWERS: dict[str, Any] = {
+    "is_available": False,
+    "is_initialized": False,
+    "device_count": 0,
+    "is_bf16_supported": False,
+    "get_arch_list": [],
+}
+_NAME = "CPU (CUDA stand-in of sdbackends)"
+#: The GPU that the stand-in plays, where a number is asked for: an A100, as in philox.py.
+CAPABILITY = (8, 0)
+_GIB = 1 << 30
+
+
+def lay(overlay: Overlay) -> None:
+    """Replace the names of `torch.cuda`; `seed` functions seed torch's own generator."""
+    for kind in (Event, Stream):
+        overlay.set(torch.cuda, kind.__name__, kind)
+    overlay.set(torch.cuda, "device", _Device)
+    for name, action in _actions().items():
+        overlay.set(torch.cuda, name, _own(name, action))
+    for name, answer in _answers().items():
+        overlay.set(torch.cuda, name, _depends_on_who_asks(name, answer))
+    for name in ("range_push", "range_pop", "range_start", "range_end", "mark"):
+        overlay.set(torch.cuda.nvtx, name, _own(name, _nothing))
+    for name in ("manual_seed", "manual_seed_all", "get_rng_state", "set_rng_state"):
+        overlay.set(torch.cuda.random, name, getattr(torch.cuda, name))
+
+
+def _own(name: str, action: Callable[..., Any]) -> Callable[..., Any]:
+    """A function object for this name alone: torch.compile asks that no two names share one."""
+
+    def stand_in(*args: Any, **kwargs: Any) -> Any:
+        return action(*args, **kwargs)
+
+    stand_in.__name__ = stand_in.__qualname__ = name
+    return stand_in
+
+
+def _depends_on_who_asks(name: str, answer: Callable[..., Any]) -> Callable[..., Any]:
+    def stand_in(*args: Any, **kwargs: Any) -> Any:
+        asking = str(sys._getframe(1).f_globals.get("__name__", ""))
+        if asking.partition(".")[0] not in HONEST:
+            return answer(*args, **kwargs)
+        if name in _HONEST_ANSWERS:
+            return _HONEST_ANSWERS[name]
+        # The class and the words of a torch without CUDA, which such callers catch.
+        raise AssertionError("Torch not compiled with CUDA enabled")
+
+    stand_in.__name__ = stand_in.__qualname__ = name
+    return stand_in
+
+
+def _answers() -> dict[str, Callable[..., Any]]:
+    return {
+        "is_available": lambda: True,
+        "is_initialized": lambda: True,
+        "device_count": lambda: 1,
+        "current_device": lambda: 0,
+        "is_bf16_supported": lambda including_emulation=True: True,
+        "get_device_name": lambda device=None: _NAME,
+        "get_device_capability": lambda device=None: CAPABILITY,
+        "get_device_properties": _properties,
+        "get_arch_list": list,
+        "mem_get_info": lambda device=None: (_memory("SC_AVPHYS_PAGES"), _memory("SC_PHYS_PAGES")),
+        "can_device_access_peer": lambda device, peer_device: False,
+        "utilization": lambda device=None: 0,
+        "memory_usage": lambda device=None: 0,
+    }
+
+
+def _actions() -> dict[str, Callable[..., Any]]:
+    generator = torch.default_generator
+    nothing = (
+        "set_device synchronize empty_cache ipc_collect init set_stream set_sync_debug_mode "
+        "set_per_process_memory_fraction reset_peak_memory_stats reset_accumulated_memory_stats "
+        "reset_max_memory_allocated reset_max_memory_cached"
+    )
+    return {
+        **dict.fromkeys(nothing.split(), _nothing),
+        "get_sync_debug_mode": lambda: 0,
+        "memory_summary": lambda *args, **kwargs: "no CUDA here: no CUDA memory\n",
+        "memory_snapshot": lambda *args, **kwargs: [],
+        "list_gpu_processes": lambda device=None: "no CUDA here: no GPU processes",
+        "stream": _stream,
+        "current_stream": lambda device=None: Stream(),
+        "default_stream": lambda device=None: Stream(),
+        "device_of": lambda obj: _Device(),
+        "manual_seed": _seed,
+        "manual_seed_all": _seed,
+        "seed": lambda: _nothing(generator.seed()),
+        "seed_all": lambda: _nothing(generator.seed()),
+        "initial_seed": generator.initial_seed,
+        "get_rng_state": lambda device="cuda": generator.get_state(),
+        "get_rng_state_all": lambda: [generator.get_state()],
+        "set_rng_state": lambda state, device="cuda": _nothing(generator.set_state(state)),
+        "set_rng_state_all": lambda states: _nothing(generator.set_state(states[0])),
+    }
+
+
+class Event:
+    """Times on the CPU, where work is done when the call returns."""
+
+    def __init__(
+        self, enable_timing: bool = False, blocking: bool = False, interprocess: bool = False
+    ) -> None:
+        self._at: float | None = None
+
+    def record(self, stream: Any = None) -> None:
+        self._at = time.perf_counter()
+
+    def elapsed_time(self, end_event: Event) -> float:
+        if self._at is None or end_event._at is None:
+            raise ValueError("Both events must be recorded before calculating elapsed time.")
+        return (end_event._at - self._at) * 1000
+
+    def synchronize(self) -> None: ...
+
+    def wait(self, stream: Any = None) -> None: ...
+
+    def query(self) -> bool:
+        return True
+
+
+class Stream:
+    """The CPU does one thing after the other: nothing to wait for."""
+
+    def __init__(self, device: Any = None, priority: int = 0, **kwargs: Any) -> None:
+        self.device = torch.device("cpu")
+        self.priority = priority
+        self.cuda_stream = 0
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *error: Any) -> None: ...
+
+    def synchronize(self) -> None: ...
+
+    def wait_stream(self, stream: Any) -> None: ...
+
+    def wait_event(self, event: Any) -> None: ...
+
+    def query(self) -> bool:
+        return True
+
+    def record_event(self, event: Event | None = None) -> Event:
+        event = event or Event()
+        event.record(self)
+        return event
+
+
+class _Device:
+    """`with torch.cuda.device(0):`"""
+
+    def __init__(self, device: Any = None) -> None:
+        self.idx, self.prev_idx = 0, 0
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *error: Any) -> None: ...
+
+
+@contextlib.contextmanager
+def _stream(stream: Any) -> Iterator[None]:
+    yield
+
+
+def _properties(device: Any = None) -> SimpleNamespace:
+    major, minor = CAPABILITY
+    return SimpleNamespace(
+        name=_NAME,
+        major=major,
+        minor=minor,
+        total_memory=_memory("SC_PHYS_PAGES"),
+        multi_processor_count=108,
+        max_threads_per_multi_processor=2048,
+        warp_size=32,
+        is_integrated=1,
+        is_multi_gpu_board=0,
+    )
+
+
+def _memory(pages: str) -> int:
+    """The machine's own memory: that is what the tensors live in."""
+    sysconf: Callable[[str], int] | None = getattr(os, "sysconf", None)
+    if sysconf is None:
+        return 8 * _GIB
+    return sysconf(pages) * sysconf("SC_PAGE_SIZE")
+
+
+def _seed(seed: int) -> None:
+    torch.default_generator.manual_seed(int(seed))
+
+
+def _nothing(*args: Any, **kwargs: Any) -> None: ...

@@ -1,0 +1,167 @@
+"""The dtype of the models: `SD_PRECISION`, and float16 on a machine without CUDA.
+
+`SD_PRECISION` is the dtype in which models are loaded, whatever `torch_dtype` the script names.
+Without CUDA float16 runs as bfloat16, because float16 takes minutes on a CPU; the script's own
+float16 tensors stay as they are, and `tensor.numpy()` of a bfloat16 tensor gives the float16 values
+that the script expects. After loading, `.half()` and `.to(float16 or bfloat16)` of a model follow
+the same rule, while `.to(float32)` stays: pipelines upcast the autoencoder so. int8 is an option of
+the engines and changes nothing here.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from sdbackends import say
+from sdbackends.host import activate, cuda
+from sdbackends.host.imports import when_imported
+from sdbackends.host.overlay import Overlay
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_HALVES = (torch.float16, torch.bfloat16)
+#: Where models are loaded: module, class, method.
+_LOADERS = (
+    ("diffusers.models.modeling_utils", "ModelMixin", "from_pretrained"),
+    ("diffusers.loaders.single_file_model", "FromOriginalModelMixin", "from_single_file"),
+    ("diffusers.loaders.single_file", "FromSingleFileMixin", "from_single_file"),
+    ("transformers.modeling_utils", "PreTrainedModel", "from_pretrained"),
+)
+_laid = False
+
+
+def substituted() -> bool:
+    """Whether float16 runs as bfloat16 in this process at present."""
+    return cuda.is_laid()
+
+
+def of_model(asked: Any) -> Any:
+    """The dtype for a model for which the script asks `asked` (None: it named none)."""
+    chosen = _chosen()
+    dtype = asked if chosen is None else chosen
+    if dtype is torch.float16 and substituted():
+        dtype = torch.bfloat16
+        say.warn_once("fp16", "float16 runs as bfloat16 here (on a CPU float16 takes minutes)")
+    elif chosen is not None and asked is not dtype:
+        instead = f" instead of {_name(asked)}" if asked is not None else ""
+        say.warn_once(
+            ("precision", asked, dtype),
+            f"SD_PRECISION: models are loaded as {_name(dtype)}{instead}",
+        )
+    return dtype
+
+
+def lay(overlay: Overlay) -> None:
+    """Stand before the loading of models, unless a session around this one does."""
+    global _laid
+    if _laid:
+        return
+    _laid = True
+    overlay.on_undo("precision", _mark_undone)
+    _lay_conversions(overlay)
+    if substituted():
+        _lay_numpy(overlay)
+    for module, owner, method in _LOADERS:
+        when_imported(module, _loader(owner, method, overlay), overlay)
+
+
+def _mark_undone() -> None:
+    global _laid
+    _laid = False
+
+
+def _chosen() -> torch.dtype | None:
+    session = activate.active()
+    precision = session.settings.precision if session is not None else None
+    return None if precision is None else _DTYPES.get(precision)
+
+
+def _name(dtype: Any) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _loader(owner: str, method: str, overlay: Overlay) -> Callable[[ModuleType], None]:
+    def stand_before(module: ModuleType) -> None:
+        kind = getattr(module, owner)
+        real = vars(kind)[method].__func__
+
+        @functools.wraps(real)
+        def load(cls: Any, *args: Any, **kwargs: Any) -> Any:
+            # diffusers and transformers accept both names; the newer one wins there too.
+            key = "dtype" if kwargs.get("dtype") is not None else "torch_dtype"
+            if owner == "PreTrainedModel" and kwargs.get("torch_dtype") is None:
+                key = "dtype"
+            if not isinstance(kwargs.get(key), dict):
+                dtype = of_model(kwargs.get(key))
+                if dtype is not None:
+                    kwargs[key] = dtype
+            return _without_float16(real(cls, *args, **kwargs))
+
+        overlay.set(kind, method, classmethod(load))
+
+    return stand_before
+
+
+def _without_float16(loaded: Any) -> Any:
+    """What came as float16 although nobody asked for it (transformers takes the saved dtype)."""
+    if not substituted():
+        return loaded
+    model = loaded[0] if isinstance(loaded, tuple) else loaded
+    parts = [model, *getattr(model, "components", {}).values()]
+    for part in parts:
+        if isinstance(part, torch.nn.Module) and any(
+            p.dtype is torch.float16 for p in part.parameters()
+        ):
+            part.to(of_model(torch.float16))
+    return loaded
+
+
+def _lay_conversions(overlay: Overlay) -> None:
+    real_to, real_half = torch.nn.Module.to, torch.nn.Module.half
+
+    @functools.wraps(real_to)
+    def to(self: torch.nn.Module, *args: Any, **kwargs: Any) -> torch.nn.Module:
+        args = tuple(_conversion(self, arg) for arg in args)
+        if "dtype" in kwargs:
+            kwargs["dtype"] = _conversion(self, kwargs["dtype"])
+        return real_to(self, *args, **kwargs)
+
+    @functools.wraps(real_half)
+    def half(self: torch.nn.Module) -> torch.nn.Module:
+        dtype = _conversion(self, torch.float16)
+        return real_half(self) if dtype is torch.float16 else real_to(self, dtype)
+
+    overlay.set(torch.nn.Module, "to", to)
+    overlay.set(torch.nn.Module, "half", half)
+
+
+def _conversion(module: torch.nn.Module, asked: Any) -> Any:
+    if not any(asked is half for half in _HALVES):
+        return asked
+    if _is_library_model(module):
+        return of_model(asked)
+    if asked is torch.float16 and substituted():
+        say.warn_once("fp16", "float16 runs as bfloat16 here (on a CPU float16 takes minutes)")
+        return torch.bfloat16
+    return asked
+
+
+def _is_library_model(module: torch.nn.Module) -> bool:
+    bases = {(c.__module__, c.__name__) for c in type(module).__mro__}
+    return any((where, name) in bases for where, name, _ in _LOADERS)
+
+
+def _lay_numpy(overlay: Overlay) -> None:
+    real = torch.Tensor.numpy
+
+    @functools.wraps(real)
+    def numpy(self: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        if self.dtype is torch.bfloat16:
+            return real(self.to(torch.float16), *args, **kwargs)
+        return real(self, *args, **kwargs)
+
+    overlay.set(torch.Tensor, "numpy", numpy)

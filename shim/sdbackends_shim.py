@@ -1,0 +1,90 @@
+"""The one thing that `PYTHONPATH=<this folder>` adds to an interpreter: a finder for `torch`.
+
+`install()` makes this folder invisible to further imports and puts a finder on `sys.meta_path`.
+When the script imports torch, that finder answers with the real torch's own spec; its loader runs
+the real torch and then lets `sdbackends.host.activate` lay the stand-ins. Where sdbackends cannot
+be imported the script gets plain torch and one line on stderr. Written for any Python 3, and with
+nothing imported but sys and os, because it runs before every script.
+"""
+
+import os
+import sys
+
+FOLDER = os.path.dirname(os.path.abspath(__file__))
+
+
+def install(*entries):
+    """Watch for torch in this interpreter, and hide this folder, also where it is one of `entries`.
+
+    With a blind finder for the folder, every question "where is torch?" gets the real answer, also
+    those that never pass our finder (pkgutil, editable installs, PathFinder asked directly).
+    """
+    for entry in sys.path:
+        if isinstance(entry, str) and (entry in entries or os.path.abspath(entry) == FOLDER):
+            sys.path_importer_cache[entry] = _Blind()
+    if not any(isinstance(finder, TorchFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, TorchFinder())
+
+
+class _Blind:
+    """A path entry finder that finds nothing."""
+
+    def find_spec(self, fullname, target=None):
+        return None
+
+
+class TorchFinder:
+    """Finds what the other finders find, and has the loader call sdbackends after it ran."""
+
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname != "torch":
+            return None
+        spec = _ask_the_others(self, fullname, path, target)
+        # A target means importlib.reload(): sdbackends is active already.
+        if spec is not None and spec.loader is not None and target is None:
+            _run_before_and_after(spec.loader)
+        return spec
+
+
+def _ask_the_others(self, fullname, path, target):
+    for finder in list(sys.meta_path):
+        if isinstance(finder, TorchFinder) or not hasattr(finder, "find_spec"):
+            continue
+        spec = finder.find_spec(fullname, path, target)
+        if spec is not None and not (spec.origin or "").startswith(FOLDER + os.sep):
+            return spec
+    return None
+
+
+def _run_before_and_after(loader):
+    # On the instance, for the one call: spec, loader and their classes stay the real ones.
+    def exec_module(module):
+        del loader.exec_module
+        activate = _sdbackends()
+        entered = activate.enter_script() if activate else None
+        loader.exec_module(module)
+        if entered is not None:
+            entered()
+
+    loader.exec_module = exec_module
+
+
+def _sdbackends():
+    """`sdbackends.host.activate`, or None: plain torch."""
+    try:
+        if sys.version_info < (3, 10):
+            raise ImportError("it needs Python 3.10 or newer")
+        from sdbackends.host import activate
+
+        return activate
+    except ImportError as why:
+        if os.environ.get("SD_BACKEND", "").strip() in ("", "torch"):
+            return None
+        line = "sdbackends: cannot be used by {0} ({1}): plain torch. Mend: {0} -m pip install {2}"
+        package = os.path.dirname(FOLDER)
+        here = os.path.isfile(os.path.join(package, "pyproject.toml"))
+        line = line.format(sys.executable, why, "-e " + package if here else "sdbackends")
+        if os.environ.get("SD_FALLBACK", "").strip().lower() == "error":
+            raise ImportError(line) from why
+        sys.stderr.write(line + "\n")
+        return None
