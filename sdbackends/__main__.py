@@ -1,0 +1,5 @@
+"""`python -m sdbackends …` is `sdbackends …`."""
+
+from sdbackends.cli import main
+
+main()
