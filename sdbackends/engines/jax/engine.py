@@ -1,0 +1,167 @@
+"""The JAX engine: a captured graph becomes one XLA program over torch's own memory.
+
+`build` translates the graph, binds the weights (one copy, see weights.py), compiles at once and
+gives a program that takes and returns torch tensors. Weights are arguments of the compiled
+function, never constants in it: they may change without a new compilation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from weakref import WeakSet
+
+import jax
+import jaxlib
+import torch
+
+from sdbackends.capture.graph import Graph, Ref, Value
+from sdbackends.engines.base import EngineContext, GraphEngine, MissingOp, Program
+from sdbackends.engines.jax import compiling
+from sdbackends.engines.jax.choices import Choices, platform_of
+from sdbackends.engines.jax.device import choose
+from sdbackends.engines.jax.exchange import to_jax, to_torch
+from sdbackends.engines.jax.layout import Array
+from sdbackends.engines.jax.translate import DTYPES, Translation, unsupported
+from sdbackends.engines.jax.weights import Bound, WeightStore
+from sdbackends.errors import BuildError, RunError, SdError
+
+Tensors = Mapping[str, torch.Tensor]
+
+
+class JaxEngine(GraphEngine):
+    """Runs graphs on JAX's CPU, GPU or TPU."""
+
+    name = "jax"
+
+    def __init__(self, context: EngineContext) -> None:
+        super().__init__(context)
+        self.device = choose(context.device)
+        self.choices = Choices.from_options(context.options, platform_of(self.device))
+        self._store = WeightStore(self.device)
+        self._programs: WeakSet[JaxProgram] = WeakSet()
+
+    def version(self) -> str:
+        return f"jax {jax.__version__}, jaxlib {jaxlib.__version__}"
+
+    def unsupported(self, graph: Graph) -> tuple[MissingOp, ...]:
+        return unsupported(graph)
+
+    def build(self, graph: Graph, weights: Tensors, constants: Tensors) -> Program:
+        orders = self._store.orders(graph, weights, self.choices)
+        tensors = [weights[value.key] for value in graph.weights]
+        try:
+            bound = self._store.bind(tensors, orders)
+            fixed = [to_jax(constants[value.key], self.device) for value in graph.constants]
+            compiled = self._compile(Translation(graph, self.choices, orders), bound, fixed)
+        except SdError:
+            raise
+        except Exception as error:
+            raise BuildError(
+                "XLA refused the program",
+                where=f"{len(graph.nodes)} nodes on {self.device}",
+                why=f"{type(error).__name__}: {error}",
+                mend="the model runs on eager torch instead",
+            ) from error
+        program = JaxProgram(graph, compiled, self._store, orders, bound, fixed)
+        self._programs.add(program)
+        return program
+
+    def close(self) -> None:
+        """The programs end: their weights' memory goes back to torch."""
+        for program in list(self._programs):
+            program.close()
+        self._store.restore()
+
+    def _compile(
+        self, function: Translation, weights: Sequence[Bound], constants: Sequence[Array]
+    ) -> compiling.Compiled:
+        place = jax.sharding.SingleDeviceSharding(self.device)
+
+        def spec(value: Value) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct(value.spec.shape, DTYPES[value.spec.dtype], sharding=place)
+
+        def run(*arguments: list[Array]) -> list[Array]:
+            return function(*arguments)
+
+        lowered = jax.jit(run, keep_unused=True).lower(
+            [jax.ShapeDtypeStruct(w.array.shape, w.array.dtype, sharding=place) for w in weights],
+            [jax.ShapeDtypeStruct(c.shape, c.dtype, sharding=place) for c in constants],
+            [spec(value) for value in function.graph.inputs],
+        )
+        return compiling.compile(lowered, self._folder(function))
+
+    def _folder(self, function: Translation) -> Path | None:
+        if self.context.cache_dir is None:
+            return None
+        parts = (self.version(), self.choices, self.device.device_kind, function.orders)
+        name = compiling.folder_name(function.graph.hash(), *parts)
+        return self.context.cache_dir / "xla" / name
+
+
+class JaxProgram(Program):
+    """One compiled graph with its weights."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        compiled: compiling.Compiled,
+        store: WeightStore,
+        orders: list[tuple[int, ...]],
+        weights: list[Bound],
+        constants: list[Array],
+    ) -> None:
+        self.from_cache = compiled.from_cache
+        self._graph = graph
+        self._run = compiled.run
+        self._store = store
+        self._orders = orders
+        self._weights = weights
+        self._arrays = [weight.array for weight in weights]
+        self._constants = constants
+        self._dtypes = _output_dtypes(graph)
+        self._closed = False
+
+    def __call__(self, inputs: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+        if self._closed:
+            raise RunError(
+                "this program was closed",
+                why="its engine gave the weights back to torch",
+                mend="build it again",
+            )
+        device = inputs[0].device if inputs else torch.device("cpu")
+        arrays = [to_jax(tensor, self._store.device) for tensor in inputs]
+        try:
+            results = self._run(self._arrays, self._constants, arrays)
+            # The inputs' memory is torch's, which may write there as soon as we return.
+            jax.block_until_ready(results)
+        except jax.errors.JaxRuntimeError as error:
+            raise RunError(
+                "the XLA program failed",
+                where=str(self._store.device),
+                why=str(error),
+                mend="a smaller batch or size, or SD_BACKEND=torch",
+            ) from error
+        # A compiled function without donation writes every result into memory of its own.
+        return [
+            to_torch(array, device, dtype)
+            for array, dtype in zip(results, self._dtypes, strict=True)
+        ]
+
+    def rebind(self, weights: Tensors) -> None:
+        tensors = [weights[value.key] for value in self._graph.weights]
+        self._weights = self._store.bind(tensors, self._orders, self._weights)
+        self._arrays = [weight.array for weight in self._weights]
+
+    def close(self) -> None:
+        self._closed = True
+        self._weights, self._arrays, self._constants = [], [], []
+
+
+def _output_dtypes(graph: Graph) -> list[torch.dtype]:
+    """What torch would return: 64-bit outputs become that again at the end."""
+    specs = {node.name: node.results[0] for node in graph.nodes}
+    for value in (*graph.inputs, *graph.weights, *graph.constants):
+        specs[value.name] = value.spec
+    names = [output.name for output in graph.outputs if isinstance(output, Ref)]
+    return [getattr(torch, spec.dtype) for name in names if (spec := specs[name]) is not None]

@@ -1,0 +1,34 @@
+"""The lowerings, one module a family; importing this package fills the table."""
+
+from sdbackends.engines.jax.lowering import (
+    attention,
+    conv,
+    create,
+    elementwise,
+    embedding,
+    linear,
+    norm,
+    pad,
+    pick,
+    reduce,
+    resize,
+    shape,
+)
+from sdbackends.engines.jax.lowering.registry import LOWERINGS, Lowering
+
+__all__ = [
+    "LOWERINGS",
+    "Lowering",
+    "attention",
+    "conv",
+    "create",
+    "elementwise",
+    "embedding",
+    "linear",
+    "norm",
+    "pad",
+    "pick",
+    "reduce",
+    "resize",
+    "shape",
+]

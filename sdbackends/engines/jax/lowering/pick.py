@@ -1,0 +1,77 @@
+"""Ops that read or write chosen elements: index, gather, scatters into a copy."""
+
+from __future__ import annotations
+
+from builtins import slice as Cut
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+
+from sdbackends.engines.jax.layout import Array
+from sdbackends.engines.jax.lowering.registry import lowers
+
+Indices = Sequence[Array | None]
+
+
+def _places(indices: Indices) -> tuple[Array | Cut, ...]:
+    return tuple(Cut(None) if index is None else index for index in indices)
+
+
+@lowers("aten.index.Tensor")
+def index(x: Array, indices: Indices) -> Array:
+    """Advanced indexing has the same rules in both; None stands for a whole axis."""
+    return x[_places(indices)]
+
+
+@lowers("aten.index_put.default")
+def index_put(x: Array, indices: Indices, values: Array, accumulate: bool = False) -> Array:
+    spot = x.at[_places(indices)]
+    return spot.add(values) if accumulate else spot.set(values)
+
+
+@lowers("aten.index_select.default")
+def index_select(x: Array, dim: int, index: Array) -> Array:
+    return jnp.take(x, index, dim, mode="clip")
+
+
+@lowers("aten.gather.default")
+def gather(x: Array, dim: int, index: Array, *, sparse_grad: bool = False) -> Array:
+    """The index may be shorter than `x` along the other axes; JAX wants them equal."""
+    cut = [Cut(0, size) for size in index.shape]
+    if x.ndim:
+        cut[dim] = Cut(None)
+    return jnp.take_along_axis(x[tuple(cut)], index, dim, mode="clip")
+
+
+@lowers("aten.scatter.src")
+def scatter(x: Array, dim: int, index: Array, src: Array) -> Array:
+    cut = src[tuple(Cut(0, size) for size in index.shape)]
+    places = list(jnp.meshgrid(*(jnp.arange(s) for s in index.shape), indexing="ij"))
+    places[dim] = index
+    return x.at[tuple(places)].set(cut)
+
+
+@lowers("aten.scatter.value")
+def scatter_value(x: Array, dim: int, index: Array, value: float) -> Array:
+    return scatter(x, dim, index, jnp.full(index.shape, value, x.dtype))
+
+
+@lowers("aten.slice_scatter.default")
+def slice_scatter(
+    x: Array,
+    src: Array,
+    dim: int = 0,
+    start: int | None = None,
+    end: int | None = None,
+    step: int = 1,
+) -> Array:
+    cut = [Cut(None)] * x.ndim
+    cut[dim] = Cut(start, end, step)
+    return x.at[tuple(cut)].set(src)
+
+
+@lowers("aten.select_scatter.default")
+def select_scatter(x: Array, src: Array, dim: int, index: int) -> Array:
+    place: list[Cut | int] = [Cut(None)] * x.ndim
+    place[dim] = index
+    return x.at[tuple(place)].set(src)

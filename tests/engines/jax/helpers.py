@@ -1,0 +1,48 @@
+"""Short ways through capture and build, and how far two results are apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from families import Call
+from torch.utils import _pytree as pytree
+
+from sdbackends.capture.export import Capture, capture, weights_of
+from sdbackends.engines.base import Program
+from sdbackends.engines.jax.engine import JaxEngine
+
+
+def tensors_of(call: Call) -> list[torch.Tensor]:
+    leaves = pytree.tree_leaves((call.args, dict(sorted(call.kwargs.items()))))
+    return [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
+
+
+def built(engine: JaxEngine, call: Call) -> tuple[Capture, Program]:
+    captured = capture(call.module, call.args, call.kwargs)
+    assert engine.unsupported(captured.graph) == ()
+    weights = weights_of(call.module, captured.graph)
+    return captured, engine.build(captured.graph, weights, captured.constants)
+
+
+def run(engine: JaxEngine, call: Call) -> tuple[Program, Any]:
+    captured, program = built(engine, call)
+    return program, captured.result(list(program(tensors_of(call))))
+
+
+def worst(result: Any, expected: Any) -> float:
+    """The largest difference, as a share of the largest value, over all tensors of a result."""
+    pairs = zip(_tensors(result), _tensors(expected), strict=True)
+    return max(_distance(a, b) for a, b in pairs)
+
+
+def _tensors(result: Any) -> list[torch.Tensor]:
+    return [leaf for leaf in pytree.tree_leaves(result) if isinstance(leaf, torch.Tensor)]
+
+
+def _distance(a: torch.Tensor, b: torch.Tensor) -> float:
+    assert a.shape == b.shape and a.dtype == b.dtype
+    if a.numel() == 0:
+        return 0.0
+    a, b = a.double(), b.double()
+    return float((a - b).abs().max() / b.abs().max().clamp_min(1e-12))
