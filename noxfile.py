@@ -1,0 +1,183 @@
+"""The chores of this repository: `nox -s demo`, `nox -s tests`, `nox -s lint`, `nox -s core`.
+
+Arguments after `--` are passed on: `nox -s tests -- -k jax`. demo, tests and lint share one
+environment, `.nox/full`, because torch is large; `core` makes a small one for each Python that
+the machine has. An environment is kept until the files that it was made from change.
+
+`SD_TORCH` names another torch than the tested one: `SD_TORCH=torch==2.11.0 nox -s tests`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.4.15"
+nox.options.sessions = ["lint", "core", "tests"]
+
+ROOT = Path(__file__).parent
+PINS = ROOT / "requirements" / "tested.txt"
+FULL = ["-e", ".[demo,test,lint]"]
+CORE = ["-e", ".", "hypothesis", "pytest", "pytest-timeout"]
+CORE_TESTS = ["tests/core", "tests/shim"]
+MINORS = (10, 11, 12, 13)
+
+
+@nox.session(python=False)
+def demo(session: nox.Session) -> None:
+    """Pictures of the embedded models on every backend, in out/demo.png."""
+    python = full_environment(session)
+    run(session, python.with_name("sdbackends"), "demo", *session.posargs)
+
+
+@nox.session(python=False)
+def tests(session: nox.Session) -> None:
+    """All tests."""
+    python = full_environment(session)
+    run(session, python, "-m", "pytest", *session.posargs)
+
+
+@nox.session(python=False)
+def lint(session: nox.Session) -> None:
+    """ruff (rules and format) and mypy --strict."""
+    python = full_environment(session)
+    run(session, python, "-m", "ruff", "check", ".")
+    run(session, python, "-m", "ruff", "format", "--check", ".")
+    run(session, python, "-m", "mypy", "--strict", "sdbackends")
+
+
+@nox.session(python=False)
+def core(session: nox.Session) -> None:
+    """The core and the shim, without torch, on every CPython 3.10 to 3.13 of this machine."""
+    found = interpreters()
+    words = [f"3.{minor} {found.get(minor, '(not on this machine)')}" for minor in MINORS]
+    session.log("CPython: " + ", ".join(words))
+    if not found:
+        session.error("no CPython 3.10 to 3.13 on PATH, nor where pyenv, uv and conda keep theirs")
+    for minor, interpreter in sorted(found.items()):
+        python = environment(session, f"core-3.{minor}", interpreter, CORE)
+        options = ["--quiet", "--no-header", *session.posargs]
+        run(session, python, "-m", "pytest", *CORE_TESTS, *options)
+
+
+def run(session: nox.Session, python: Path, *command: str) -> None:
+    """Run a program of that Python's environment, as in a shell where it is activated."""
+    environ = {
+        "PATH": os.pathsep.join([str(python.parent), os.environ.get("PATH", "")]),
+        # A shell in which sd-mock was evaluated has the shim here.
+        "PYTHONPATH": "",
+    }
+    session.run(python, *command, env=environ, external=True)
+
+
+def full_environment(session: nox.Session) -> Path:
+    """The Python of `.nox/full`, with every engine and tool in it."""
+    if sys.version_info < (3, 11):
+        session.error(
+            f"this is Python {sys.version.split()[0]}; JAX needs 3.11 or newer: "
+            "install nox with a newer Python"
+        )
+    torch = os.environ.get("SD_TORCH") or _pin_of("torch")
+    return environment(session, "full", sys.executable, FULL, torch)
+
+
+def environment(
+    session: nox.Session, name: str, interpreter: str, what: list[str], torch: str | None = None
+) -> Path:
+    """The Python of `.nox/NAME`, made or brought up to date if need be.
+
+    torch is installed first and by an exact version: left to the others' "torch>=…", pip would
+    take the newest build, which on Linux carries gigabytes of CUDA.
+    """
+    folder = ROOT / ".nox" / name
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    stamp = folder / "made-from.txt"
+    made_from = _made_from(interpreter, what, torch)
+    if python.exists() and stamp.exists() and stamp.read_text() == made_from:
+        session.log(f"environment {folder.relative_to(ROOT)} is up to date")
+        return python
+
+    session.log(f"making the environment {folder.relative_to(ROOT)}")
+    session.run(
+        *(sys.executable, "-m", "virtualenv", "--quiet", "--clear"),
+        *("--python", interpreter, folder),
+        external=True,
+    )
+    if torch:
+        session.log(f"installing {torch} (about 200 MB; several GB with CUDA in it) …")
+        _install(session, python, [torch], [])
+    session.log(f"installing {' '.join(what)} …")
+    # A pin on another torch than the one asked for would be a contradiction.
+    pins = [line for line in PINS.read_text().splitlines() if not line.startswith("torch==")]
+    constraints = folder / "pins.txt"
+    constraints.write_text("\n".join([*pins, torch or "", ""]))
+    _install(session, python, what, ["--constraint", str(constraints)])
+    stamp.write_text(made_from)
+    return python
+
+
+def interpreters() -> dict[int, str]:
+    """The CPythons of this machine, by minor version: {10: "/usr/bin/python3.10", …}."""
+    found: dict[int, str] = {}
+    for candidate in _candidates():
+        minor = _minor(candidate)
+        if minor in MINORS:
+            found.setdefault(minor, str(candidate))
+    return found
+
+
+def _candidates() -> Iterable[Path | str]:
+    """Where Pythons are: this one, PATH, and the folders of pyenv, uv and conda."""
+    yield sys.executable
+    for folder in os.get_exec_path():
+        for minor in MINORS:
+            yield Path(folder, f"python3.{minor}")
+    home = Path.home()
+    for pattern in (
+        f"{os.environ.get('PYENV_ROOT', home / '.pyenv')}/versions/3.*/bin/python",
+        f"{os.environ.get('UV_PYTHON_INSTALL_DIR', home / '.local/share/uv/python')}/*/bin/python3",
+        f"{home}/*conda3/bin/python",
+        f"{home}/*conda3/envs/*/bin/python",
+        f"{home}/*forge3/bin/python",
+        f"{home}/*forge3/envs/*/bin/python",
+    ):
+        yield from sorted(Path("/").glob(pattern.lstrip("/")), reverse=True)
+
+
+def _minor(candidate: Path | str) -> int | None:
+    """Which Python 3 this is; None for one that is not CPython, or does not run at all."""
+    # pyenv puts a `python3.12` on PATH that only complains: asking is the only way to know.
+    ask = "import sys, venv; print(sys.implementation.name, *sys.version_info[:2])"
+    if not Path(candidate).is_file():
+        return None
+    try:
+        done = subprocess.run([candidate, "-c", ask], capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    words = done.stdout.split()
+    return int(words[2]) if words[:2] == ["cpython", "3"] else None
+
+
+def _install(session: nox.Session, python: Path, what: list[str], options: list[str]) -> None:
+    # With a terminal pip's progress bars are the best sign of life; in a log they are noise.
+    quiet = [] if sys.stderr.isatty() else ["-qq"]
+    pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", *quiet]
+    session.run(*pip, *options, *what, external=True)
+
+
+def _pin_of(package: str) -> str:
+    return next(line for line in PINS.read_text().splitlines() if line.startswith(f"{package}=="))
+
+
+def _made_from(interpreter: str, what: list[str], torch: str | None) -> str:
+    version = subprocess.run([interpreter, "-VV"], capture_output=True, text=True).stdout.strip()
+    files = b"".join(path.read_bytes() for path in (ROOT / "pyproject.toml", PINS))
+    return "\n".join(
+        [str(ROOT), version, " ".join(what), torch or "", hashlib.sha256(files).hexdigest(), ""]
+    )
