@@ -28,6 +28,7 @@ _OPTIONS: dict[str, tuple[Any, ...]] = {
 }
 #: A program serves one signature; what recompiles beyond this is changing under our feet.
 _RECOMPILE_LIMIT = 32
+_CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 
 
 class InductorEngine(ModuleEngine):
@@ -41,9 +42,8 @@ class InductorEngine(ModuleEngine):
         self.frozen = bool(self._options["freezing"])
         self.any_shape = bool(self._options["dynamic"])
         self._undo: list[Callable[[], None]] = []
-        if context.cache_dir is not None and "TORCHINDUCTOR_CACHE_DIR" not in os.environ:
-            os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(context.cache_dir)
-            self._undo.append(lambda: _forget_variable("TORCHINDUCTOR_CACHE_DIR"))
+        if context.cache_dir is not None:
+            self._keep_programs_in(str(context.cache_dir))
 
     def version(self) -> str:
         return torch.__version__
@@ -77,6 +77,16 @@ class InductorEngine(ModuleEngine):
 
         return run
 
+    def _keep_programs_in(self, folder: str) -> None:
+        """Inductor's cache in our folder, unless the user chose one for it."""
+        from torch._inductor.runtime.cache_dir_utils import default_cache_dir
+
+        before = os.environ.get(_CACHE_VARIABLE)
+        # Importing inductor writes its default there, which nobody chose.
+        if before in (None, os.path.abspath(default_cache_dir())):
+            os.environ[_CACHE_VARIABLE] = folder
+            self._undo.append(lambda: _restore_variable(before))
+
     def compiled_from_cache(self) -> int:
         """How many graphs inductor has read from its cache directory in this process so far."""
         from torch._dynamo.utils import counters
@@ -106,5 +116,8 @@ def _forward(call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, 
     return call(*args, **kwargs)
 
 
-def _forget_variable(name: str) -> None:
-    os.environ.pop(name, None)
+def _restore_variable(before: str | None) -> None:
+    if before is None:
+        os.environ.pop(_CACHE_VARIABLE, None)
+    else:
+        os.environ[_CACHE_VARIABLE] = before

@@ -1,0 +1,92 @@
+"""torch.compile as an engine: options, recompilation said aloud, programs that let models go."""
+
+from __future__ import annotations
+
+import gc
+import os
+import weakref
+
+import pytest
+import torch
+
+from sdbackends.engines.base import EngineContext
+from sdbackends.engines.inductor import InductorEngine
+from sdbackends.errors import UsageError
+
+
+class Small(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = torch.nn.Conv2d(3, 4, 3, padding=1)
+
+    def forward(self, x: torch.Tensor, scale: float = 1.0) -> torch.Tensor:
+        return torch.nn.functional.silu(self.conv(x)) * scale
+
+
+@pytest.fixture(autouse=True)
+def no_grad():
+    with torch.no_grad():
+        yield
+
+
+def make(**options):
+    return InductorEngine(EngineContext(options=options))
+
+
+def run(engine, module, *args, **kwargs):
+    return engine.build_module(module.forward)(module.forward, args, kwargs)
+
+
+@pytest.mark.parametrize("options", [{}, {"freezing": True}, {"channels_last": True}, {"dynamic": True}])
+def test_every_option_computes_the_same(options):
+    module, x = Small().eval(), torch.randn(1, 3, 8, 8)
+    expected = module(x, scale=2.0)
+    engine = make(**options)
+    engine.prepare(module)
+    torch.testing.assert_close(run(engine, module, x, scale=2.0), expected, rtol=1e-5, atol=1e-5)
+    engine.close()
+    assert module.conv.weight.is_contiguous()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [({"speed": 1}, "no option 'speed'"), ({"mode": "fast"}, "'max-autotune'"), ({"freezing": 1}, "True")],
+)
+def test_an_unknown_option_is_refused_with_what_is_accepted(options, said):
+    with pytest.raises(UsageError, match=said):
+        make(**options)
+
+
+def test_a_program_does_not_keep_its_model_alive():
+    engine, module = make(), Small().eval()
+    program = engine.build_module(module.forward)
+    program(module.forward, (torch.randn(1, 3, 8, 8),), {})
+    gone = weakref.ref(module)
+    del module
+    gc.collect()
+    assert gone() is None
+    assert program is not None
+
+
+def test_programs_of_many_sizes_do_not_fall_back_to_eager():
+    """Dynamo gives up on a function after eight recompilations; a program has one of its own."""
+    engine, module = make(), Small().eval()
+    for size in range(4, 16):
+        x = torch.randn(1, 3, size, size)
+        before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+        run(engine, module, x)
+        assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == before + 1
+
+
+def test_the_cache_folder_is_ours_while_the_engine_lives(tmp_path, monkeypatch):
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    engine = InductorEngine(EngineContext(cache_dir=tmp_path))
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path)
+    engine.close()
+    assert "TORCHINDUCTOR_CACHE_DIR" not in os.environ
+
+
+def test_a_cache_folder_of_the_users_stays(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "/somewhere/else")
+    InductorEngine(EngineContext(cache_dir=tmp_path)).close()
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == "/somewhere/else"
