@@ -60,8 +60,7 @@ def _run_before_and_after(loader):
     # On the instance, for the one call: spec, loader and their classes stay the real ones.
     def exec_module(module):
         del loader.exec_module
-        activate = _sdbackends()
-        entered = activate.enter_script() if activate else None
+        entered = _enter_sdbackends()
         loader.exec_module(module)
         if entered is not None:
             entered()
@@ -69,14 +68,14 @@ def _run_before_and_after(loader):
     loader.exec_module = exec_module
 
 
-def _sdbackends():
-    """`sdbackends.host.activate`, or None: plain torch."""
+def _enter_sdbackends():
+    """What to call after the real torch; None: sdbackends is not to be had here."""
     try:
         if sys.version_info < (3, 10):
             raise ImportError("it needs Python 3.10 or newer")
         from sdbackends.host import activate
 
-        return activate
+        return activate.enter_script()
     except ImportError as why:
         if os.environ.get("SD_BACKEND", "").strip() in ("", "torch"):
             return None

@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
+from torch.utils._pytree import tree_map
 
 from sdbackends import say
 from sdbackends.host import activate, cuda
@@ -53,6 +54,29 @@ def of_model(asked: Any) -> Any:
             f"SD_PRECISION: models are loaded as {_name(dtype)}{instead}",
         )
     return dtype
+
+
+def fitting(
+    module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The script's float16 tensors, for a model that runs as bfloat16 instead of float16.
+
+    float32 too: that is what float16 latents and bfloat16 predictions add up to. Timesteps (one
+    dimension at most) keep their precision; models cast them themselves.
+    """
+    if not substituted():
+        return args, kwargs
+    if next((p.dtype for p in module.parameters()), None) is not torch.bfloat16:
+        return args, kwargs
+
+    def fit(leaf: Any) -> Any:
+        if not isinstance(leaf, torch.Tensor) or leaf.dtype is torch.bfloat16:
+            return leaf
+        small = leaf.dtype is torch.float32 and leaf.dim() < 2
+        return leaf.to(torch.bfloat16) if leaf.is_floating_point() and not small else leaf
+
+    fitted: tuple[tuple[Any, ...], dict[str, Any]] = tree_map(fit, (args, kwargs))
+    return fitted
 
 
 def lay(overlay: Overlay) -> None:
