@@ -16,19 +16,20 @@ def main(arguments):
     import torch
 
     schedulers = {
-        "pndm": diffusers.PNDMScheduler,
-        "ddim": diffusers.DDIMScheduler,
-        "euler": diffusers.EulerDiscreteScheduler,
-        "euler_a": diffusers.EulerAncestralDiscreteScheduler,
-        "dpm++": diffusers.DPMSolverMultistepScheduler,
-        "unipc": diffusers.UniPCMultistepScheduler,
+        # Without skip_prk_steps PNDM would begin in another way than Stable Diffusion's own.
+        "pndm": (diffusers.PNDMScheduler, {"skip_prk_steps": True}),
+        "ddim": (diffusers.DDIMScheduler, {}),
+        "euler": (diffusers.EulerDiscreteScheduler, {}),
+        "euler_a": (diffusers.EulerAncestralDiscreteScheduler, {}),
+        "dpm++": (diffusers.DPMSolverMultistepScheduler, {}),
+        "unipc": (diffusers.UniPCMultistepScheduler, {}),
     }
     device = arguments.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         pipe = diffusers.StableDiffusionPipeline.from_pretrained(
-            arguments.model, torch_dtype=getattr(torch, arguments.dtype)
+            arguments.model, dtype=getattr(torch, arguments.dtype)
         ).to(device)
     except Exception as error:  # each of the file formats inside has errors of its own
         sys.exit(
@@ -36,8 +37,8 @@ def main(arguments):
             "mend: name a folder that pipe.save_pretrained() wrote, or a hub id that you can reach"
         )
     if arguments.scheduler:
-        scheduler = schedulers[arguments.scheduler]
-        pipe.scheduler = scheduler.from_config(pipe.scheduler.config)
+        scheduler, options = schedulers[arguments.scheduler]
+        pipe.scheduler = scheduler.from_config(pipe.scheduler.config, **options)
 
     prompts = [prompt for prompt in arguments.prompts for _ in range(arguments.batch)]
     seconds = []
@@ -50,8 +51,8 @@ def main(arguments):
             negative_prompt=[arguments.negative_prompt] * len(prompts),
             num_inference_steps=arguments.steps,
             guidance_scale=arguments.guidance,
-            height=arguments.height,
-            width=arguments.width,
+            height=arguments.height or arguments.width,
+            width=arguments.width or arguments.height,
             generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
         ).images
         seconds.append(time.perf_counter() - start)

@@ -132,10 +132,12 @@ def _draw_cell(
 
 
 def _reason(stderr: str, code: int) -> str:
-    """What a person should read of a failed process: our own message, or the last line."""
-    lines = [line for line in stderr.splitlines() if line.strip()]
-    ours = [line for line in lines if line.startswith(("sdbackends: ", "error: "))]
-    return "\n".join(ours or lines[-1:]) or f"it ended with exit code {code} and said nothing"
+    """What a person should read of a failed process: its last message, with why and mend."""
+    lines = [line.removeprefix("sdbackends: ") for line in stderr.splitlines() if line.strip()]
+    first = len(lines) - 1
+    while first > 0 and lines[first].startswith((" ", "mend:")):
+        first -= 1
+    return "\n".join(lines[first:]) or f"it ended with exit code {code} and said nothing"
 
 
 def chosen(plan: Plan, backends: Sequence[str]) -> Plan:

@@ -53,7 +53,10 @@ def sd_mock() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
-        prog="sd-mock", description=_HELP, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="sd-mock",
+        description=_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument(
         "backend",

@@ -1,0 +1,197 @@
+"""Backends are data: every file is right, a wrong one is refused with its line, lacks are named."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from sdbackends import catalog, machine, resources
+from sdbackends.catalog import Readiness
+from sdbackends.errors import BackendNotReadyError, CatalogError, UnknownBackendError
+from sdbackends.machine import Lack
+
+GOOD = """\
+engine: eager
+summary: a test
+requirements: [torch==2.13.0]
+modules: {torch: ">=2"}
+precisions: [fp32]
+devices: [cpu]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty `backends/` in place of the real one."""
+    for module in (catalog, resources):
+        monkeypatch.setattr(module, "backends_dir", lambda: tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Package -> version: what this machine seems to have."""
+    packages: dict[str, str] = {}
+    monkeypatch.setattr(machine, "version", packages.get)
+    monkeypatch.setattr(machine, "importable", packages.__contains__)
+    monkeypatch.setattr(machine.importlib.metadata, "requires", lambda package: [])
+    return packages
+
+
+@pytest.mark.parametrize("name", catalog.names())
+def test_each_file_pins_what_it_needs_to_versions_that_it_accepts(name: str) -> None:
+    backend = catalog.load(name)
+    assert backend.name == name
+    pins = {r.name: r for r in map(Requirement, backend.requirements)}
+    for module, accepted in backend.modules.items():
+        (pin,) = pins[module].specifier
+        assert pin.operator == "=="
+        assert Requirement(module + accepted).specifier.contains(pin.version)
+
+
+def test_the_backends_of_the_readme_are_there() -> None:
+    assert {"torch", "compile", "jax"} <= set(catalog.names())
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("jaxx", "did you mean 'jax'"), ("Torch", "'torch'"), ("zzz", "sdbackends")]
+)
+def test_an_unknown_name_is_answered_with_the_list_and_the_nearest(name: str, hint: str) -> None:
+    with pytest.raises(UnknownBackendError, match=hint) as error:
+        catalog.load(name)
+    assert "compile" in str(error.value) and error.value.exit_code == 2
+
+
+@pytest.mark.parametrize("name", ["../torch", "a/b", ""])
+def test_a_name_is_no_path(name: str) -> None:
+    with pytest.raises(UnknownBackendError):
+        catalog.load(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "why"),
+    [
+        (GOOD.replace("eager", "warp"), 1, "no engine 'warp'"),
+        (GOOD + "colour: red\n", 7, "colour"),
+        (GOOD.replace("[fp32]", "[fp32, fp3]"), 5, "precisions.1"),
+        (GOOD.replace(">=2", "new"), 4, "no version range"),
+        (GOOD.replace("summary: a test\n", ""), 1, "summary"),
+        (GOOD + "options: [\n", 8, "expected the node content"),
+        ("- torch\n", 1, "list"),
+        ("", 1, "NoneType"),
+    ],
+)
+def test_a_broken_file_is_refused_with_its_line_and_key(
+    folder: Path, text: str, line: int, why: str
+) -> None:
+    (folder / "mine.yaml").write_text(text)
+    with pytest.raises(CatalogError) as error:
+        catalog.load("mine")
+    assert f"mine.yaml:{line}" in error.value.where
+    assert why in error.value.why
+
+
+def test_bytes_that_are_no_text_are_refused(folder: Path) -> None:
+    (folder / "mine.yaml").write_bytes(b"\xff\xfe\xfa")
+    with pytest.raises(CatalogError, match=r"mine\.yaml cannot be read"):
+        catalog.load("mine")
+
+
+def test_a_new_file_is_a_new_backend(folder: Path) -> None:
+    (folder / "mine.yaml").write_text(GOOD)
+    assert catalog.names() == ("mine",)
+    assert catalog.load("mine").engine == "eager"
+
+
+def test_ready_when_everything_is_there(installed: dict[str, str]) -> None:
+    installed.update(torch="2.13.0+cpu", diffusers="0.42.1", transformers="5.23.0")
+    assert catalog.readiness(catalog.load("torch")) == Readiness(True, "2.13.0+cpu", ())
+
+
+def test_what_is_missing_or_too_old_comes_with_the_command_that_mends_it(
+    installed: dict[str, str],
+) -> None:
+    installed.update(torch="2.0.1", transformers="5.23.0")
+    state = catalog.readiness(catalog.load("torch"))
+    assert (state.ready, state.installed) == (False, "2.0.1")
+    old, missing = state.reasons
+    assert "torch 2.0.1 is installed" in old.why
+    assert old.mend == f"{machine.python()} -m pip install torch==2.13.0"
+    assert missing.why == "diffusers is not installed"
+    assert missing.mend.endswith("-m pip install diffusers==0.42.1")
+
+
+def test_a_jaxlib_that_does_not_match_its_jax_is_told(
+    installed: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed.update(jaxlib="9.9", jax="0.11.2", numpy="1.0")
+    asks = {"jax": ["jaxlib<=0.11.2,>=0.11.2", 'jaxlib==1; extra == "cuda"', "numpy>=99"]}
+    monkeypatch.setattr(machine.importlib.metadata, "requires", lambda name: asks.get(name))
+    lacks = machine.module_lacks(dict.fromkeys(["jax", "jaxlib"], ">=0.10"), ["jax==0.11.2"])
+    (lack,) = lacks
+    assert "jax 0.11.2 needs jaxlib" in lack.why and "not 9.9" in lack.why
+
+
+def test_another_python_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine.platform, "python_version", lambda: "3.10.13")
+    assert machine.python_lacks(">=3.10") == []
+    (lack,) = machine.python_lacks(">=3.11")
+    assert "3.10.13" in lack.why and "3.11" in lack.mend
+
+
+def test_a_missing_compiler_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    reasons = catalog.readiness(catalog.load("compile")).reasons
+    assert "no-such-compiler" in reasons[-1].why
+    assert "c++" not in catalog.load("torch").programs
+
+
+def _ready(*names: str) -> object:
+    return lambda backend: Readiness(
+        backend.name in names, "1", () if backend.name in names else (Lack("gone", "fetch it"),)
+    )
+
+
+@pytest.mark.parametrize(
+    ("device", "ready", "best"),
+    [
+        ("cuda", ("torch", "compile", "jax"), "compile"),
+        ("cuda", ("torch", "jax"), "jax"),
+        ("cpu", ("torch", "compile", "jax"), "jax"),
+        ("cpu", ("torch", "compile"), "compile"),
+        ("cpu", ("torch", "compile-max"), "torch"),
+        ("tpu", ("torch", "jax"), "jax"),
+    ],
+)
+def test_auto_takes_the_best_that_is_ready(
+    monkeypatch: pytest.MonkeyPatch, device: str, ready: tuple[str, ...], best: str
+) -> None:
+    monkeypatch.setattr(machine, "device", lambda: device)
+    monkeypatch.setattr(catalog, "readiness", _ready(*ready))
+    assert catalog.load("auto").name == best
+
+
+def test_auto_with_nothing_ready_says_what_to_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog, "readiness", _ready())
+    with pytest.raises(BackendNotReadyError, match="mend: fetch it"):
+        catalog.auto()
+
+
+def test_require_refuses_what_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog, "readiness", _ready("torch"))
+    assert catalog.require("torch").name == "torch"
+    with pytest.raises(BackendNotReadyError, match="'jax' is not ready"):
+        catalog.require("jax")
+
+
+def test_no_framework_is_imported_to_judge_readiness() -> None:
+    code = (
+        "import sys; from sdbackends import catalog; [catalog.readiness(b) for b in catalog.all()];"
+        "print({'torch', 'jax', 'diffusers', 'transformers'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

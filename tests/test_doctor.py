@@ -1,0 +1,68 @@
+"""Troubles of the machine as a whole, each with the command that mends it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sdbackends import doctor, machine
+
+
+@pytest.fixture
+def packages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
+    """Package -> version: what this machine seems to have; no GPU, and a cache that works."""
+    versions: dict[str, str] = {}
+    monkeypatch.setattr(machine, "version", versions.get)
+    monkeypatch.setattr(machine, "gpu", lambda: False)
+    monkeypatch.setenv("SD_CACHE_DIR", str(tmp_path / "not" / "made" / "yet"))
+    return versions
+
+
+def test_a_healthy_machine_has_no_troubles(packages: dict[str, str]) -> None:
+    packages.update(torch="2.13.0+cpu", oneflow="0.9.0")
+    assert doctor.troubles() == ()
+
+
+def test_the_oneflow_stub_is_known(packages: dict[str, str]) -> None:
+    packages["oneflow"] = "0.7.0"
+    (trouble,) = doctor.troubles()
+    assert "stub" in trouble.why
+    assert trouble.mend == f"{machine.python()} -m pip uninstall -y oneflow"
+
+
+def test_a_cuda_torch_without_a_gpu_is_told(packages: dict[str, str]) -> None:
+    packages["torch"] = "2.13.0+cu130"
+    (trouble,) = doctor.troubles()
+    assert "no GPU" in trouble.why
+    assert "--torch-backend=cpu" in trouble.mend and trouble.mend.endswith(" torch==2.13.0")
+
+
+def test_a_cpu_torch_beside_a_gpu_is_told(
+    packages: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packages["torch"] = "2.13.0+cpu"
+    monkeypatch.setattr(machine, "gpu", lambda: True)
+    (trouble,) = doctor.troubles()
+    assert "CPU build" in trouble.why and "--torch-backend=auto" in trouble.mend
+
+
+def test_a_cache_that_cannot_be_written_is_told(
+    packages: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SD_CACHE_DIR", str(tmp_path / "file"))
+    (trouble,) = doctor.troubles()
+    assert "cannot be written" in trouble.why and "SD_CACHE_DIR" in trouble.mend
+
+
+@pytest.mark.parametrize("hidden", ["", "-1"])
+def test_a_hidden_gpu_is_none(monkeypatch: pytest.MonkeyPatch, hidden: str) -> None:
+    monkeypatch.setattr(Path, "exists", lambda path: True)
+    assert not _gpu(monkeypatch, hidden)
+    assert _gpu(monkeypatch, "0")
+
+
+def _gpu(monkeypatch: pytest.MonkeyPatch, visible: str) -> bool:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    return machine.gpu()
