@@ -33,7 +33,7 @@ def main(arguments):
         ).to(device)
     except Exception as error:  # each of the file formats inside has errors of its own
         sys.exit(
-            f"error: the model {arguments.model!r} cannot be loaded on {device}: {error}\n"
+            f"error: the model {arguments.model} cannot be loaded on {device}: {error}\n"
             "mend: name a folder that pipe.save_pretrained() wrote, or a hub id that you can reach"
         )
     if arguments.scheduler:

@@ -62,13 +62,13 @@ def prompt_text(row: Row, has_chinese: bool) -> str:
 
 def chinese_font() -> Path | None:
     """A font file of this machine that has Chinese characters, or None."""
-    if shutil.which("fc-match"):
-        # fc-match always answers; fc-list answers with fonts that have the language, or nothing.
+    if shutil.which("fc-list"):
         asked = ["fc-list", ":lang=zh-cn", "file"]
         found = subprocess.run(asked, capture_output=True, text=True, check=False).stdout
-        paths = sorted(line.rstrip(": \n") for line in found.splitlines() if line.strip())
-        if paths:
-            return Path(paths[0])
+        paths = sorted(Path(line.rstrip(": ")) for line in found.splitlines())
+        outlines = [path for path in paths if path.suffix.lower() in (".ttf", ".ttc", ".otf")]
+        if outlines:
+            return outlines[0]
     return next((path for path in map(Path, _CHINESE_FONTS) if path.is_file()), None)
 
 
@@ -99,7 +99,7 @@ def _cell(
 
 
 def _label(draw: ImageDraw.ImageDraw, top: int, row: Row) -> None:
-    font = chinese_font()
+    font = None if row.prompt.isascii() else chinese_font()
     text = prompt_text(row, has_chinese=font is not None)
     if text.isascii():
         draw.multiline_text((_MARGIN, top), textwrap.fill(text, 18), _INK, _font(17), spacing=6)
