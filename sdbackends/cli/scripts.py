@@ -117,6 +117,8 @@ def generate(
         "--scheduler": scheduler,
         "--batch": batch,
         "--negative-prompt": negative_prompt,
+        # A device that torch has too is the script's own; on another torch itself stays at home.
+        "--device": device if device and device.startswith(("cpu", "cuda")) else None,
     }
     # "=", so that a value may begin with a dash; "--" for the same reason before the prompts.
     words = [f"{name}={value}" for name, value in given.items() if value is not None]

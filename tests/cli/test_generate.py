@@ -42,6 +42,14 @@ def test_the_scripts_words(started: list[list[str]], tmp_path: Path) -> None:
     assert given | {"--negative-prompt=-x", f"--output={out}"} == set(command[1:-3])
 
 
+@pytest.mark.parametrize(("device", "own"), [("cpu", True), ("cuda:1", True), ("tpu", False)])
+def test_the_script_is_told_of_devices_that_torch_has(
+    started: list[list[str]], tmp_path: Path, device: str, own: bool
+) -> None:
+    assert generate("x", "-o", str(tmp_path / "x.png"), "--device", device) is None
+    assert (f"--device={device}" in started[0]) == own
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
