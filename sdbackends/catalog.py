@@ -8,6 +8,7 @@ metadata and the file system alone (`sdbackends.machine`): nothing here imports 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -114,12 +115,9 @@ def auto() -> Backend:
     for backend in ranked:
         if readiness(backend).ready:
             return backend
+    # The one of least rank asks for least.
     reasons = readiness(ranked[-1]).reasons if ranked else ()
-    raise BackendNotReadyError(
-        f"no backend is ready on this machine (device {device})",
-        why="; ".join(lack.why for lack in reasons),
-        mend=reasons[0].mend if reasons else "`sdbackends doctor` says what is missing",
-    )
+    raise _not_ready(f"no backend is ready on this machine (device {device})", reasons)
 
 
 def readiness(backend: Backend) -> Readiness:
@@ -141,12 +139,17 @@ def require(name: str) -> Backend:
     backend = load(name)
     lacks = readiness(backend).reasons
     if lacks:
-        raise BackendNotReadyError(
-            f"the backend {backend.name!r} is not ready",
-            why="; ".join(lack.why for lack in lacks),
-            mend="\n        ".join(dict.fromkeys(lack.mend for lack in lacks)),
-        )
+        raise _not_ready(f"the backend {backend.name!r} is not ready", lacks)
     return backend
+
+
+def _not_ready(what: str, lacks: Sequence[Lack]) -> BackendNotReadyError:
+    mends = dict.fromkeys(lack.mend for lack in lacks)
+    return BackendNotReadyError(
+        what,
+        why="; ".join(lack.why for lack in lacks),
+        mend="\n        ".join(mends) or "`sdbackends doctor` says what is missing",
+    )
 
 
 def _read(path: Path) -> Backend:

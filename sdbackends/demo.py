@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sdbackends import launch
 from sdbackends.errors import CatalogError
 from sdbackends.launch import Choices
-from sdbackends.pipelines import pipeline_script
+from sdbackends.pipeline_scripts import pipeline_script
 from sdbackends.resources import matrix_file
 
 

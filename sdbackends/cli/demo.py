@@ -33,7 +33,7 @@ def demo(
     """
     from sdbackends import catalog
     from sdbackends.demo import chosen, plan
-    from sdbackends.pipelines import writable_picture
+    from sdbackends.pipeline_scripts import writable_picture
     from sdbackends.sheet import contact_sheet
 
     writable_picture(output)

@@ -18,7 +18,7 @@ from sdbackends import launch
 from sdbackends.cli import options
 from sdbackends.errors import UsageError
 from sdbackends.launch import Choices
-from sdbackends.pipelines import check_arguments, pipeline_script
+from sdbackends.pipeline_scripts import check_arguments, pipeline_script
 
 #: Everything from the script's name on belongs to the script, `--help` included.
 PASS_THROUGH = {

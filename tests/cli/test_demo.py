@@ -14,7 +14,7 @@ from sdbackends import catalog, demo, sheet
 from sdbackends.cli.app import app
 from sdbackends.demo import Cell, Plan, Row
 from sdbackends.errors import CatalogError, UnknownBackendError, UsageError
-from sdbackends.pipelines import pipeline_names
+from sdbackends.pipeline_scripts import pipeline_names
 
 ROW = Row(pipeline="stable_diffusion", prompt="a red circle")
 CHINESE = Row(pipeline="taiyi", prompt="红色的圆形", english="a red circle, in Chinese")
