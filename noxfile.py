@@ -10,6 +10,7 @@ the machine has. An environment is kept until the files that it was made from ch
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -62,7 +63,7 @@ def core(session: nox.Session) -> None:
         session.error("no CPython 3.10 to 3.13 on PATH, nor where pyenv, uv and conda keep theirs")
     for minor, interpreter in sorted(found.items()):
         python = environment(session, f"core-3.{minor}", interpreter, CORE)
-        options = ["--quiet", "--no-header", *session.posargs]
+        options = ["--quiet", "--no-header", "--durations=3", *session.posargs]
         run(session, python, "-m", "pytest", *CORE_TESTS, *options)
 
 
@@ -97,18 +98,21 @@ def environment(
     """
     folder = ROOT / ".nox" / name
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    stamp = folder / "made-from.txt"
-    made_from = _made_from(interpreter, what, torch)
-    if python.exists() and stamp.exists() and stamp.read_text() == made_from:
+    stamp = folder / "made-from.json"
+    base = subprocess.run([interpreter, "-VV"], capture_output=True, text=True).stdout.strip()
+    made_from = {"where": str(folder), "python": base, "packages": [torch, *what, _declared()]}
+    before = json.loads(stamp.read_text()) if stamp.exists() else {}
+    if before == made_from and python.exists():
         session.log(f"environment {folder.relative_to(ROOT)} is up to date")
         return python
 
     session.log(f"making the environment {folder.relative_to(ROOT)}")
-    session.run(
-        *(sys.executable, "-m", "virtualenv", "--quiet", "--clear"),
-        *("--python", interpreter, folder),
-        external=True,
-    )
+    if {**before, "packages": None} != {**made_from, "packages": None} or not python.exists():
+        session.run(
+            *(sys.executable, "-m", "virtualenv", "--quiet", "--clear"),
+            *("--python", interpreter, folder),
+            external=True,
+        )
     if torch:
         session.log(f"installing {torch} (about 200 MB; several GB with CUDA in it) …")
         _install(session, python, [torch], [])
@@ -118,7 +122,7 @@ def environment(
     constraints = folder / "pins.txt"
     constraints.write_text("\n".join([*pins, torch or "", ""]))
     _install(session, python, what, ["--constraint", str(constraints)])
-    stamp.write_text(made_from)
+    stamp.write_text(json.dumps(made_from))
     return python
 
 
@@ -175,9 +179,7 @@ def _pin_of(package: str) -> str:
     return next(line for line in PINS.read_text().splitlines() if line.startswith(f"{package}=="))
 
 
-def _made_from(interpreter: str, what: list[str], torch: str | None) -> str:
-    version = subprocess.run([interpreter, "-VV"], capture_output=True, text=True).stdout.strip()
-    files = b"".join(path.read_bytes() for path in (ROOT / "pyproject.toml", PINS))
-    return "\n".join(
-        [str(ROOT), version, " ".join(what), torch or "", hashlib.sha256(files).hexdigest(), ""]
-    )
+def _declared() -> str:
+    """A hash of what the project asks pip for; the settings of tools do not count."""
+    project = nox.project.load_toml(ROOT / "pyproject.toml")["project"]
+    return hashlib.sha256((json.dumps(project) + PINS.read_text()).encode()).hexdigest()
