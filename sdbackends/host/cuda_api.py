@@ -13,11 +13,12 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
+from types import FunctionType, ModuleType, SimpleNamespace
 from typing import Any
 
 import torch
 
+from sdbackends.host.imports import when_imported
 from sdbackends.host.overlay import Overlay
 
 #: Top-level packages that get the honest answer.
@@ -33,6 +34,8 @@ _HONEST_ANSWERS: dict[str, Any] = {
     "is_bf16_supported": False,
     "get_arch_list": [],
 }
+#: Modules of torch.compile that copy names of torch.cuda into classes when they are imported.
+_KEEPERS = ("torch._dynamo.device_interface", "torch._dynamo.variables.streams")
 _NAME = "CPU (CUDA stand-in of sdbackends)"
 #: The GPU that the stand-in plays, where a number is asked for: an A100, as in philox.py.
 CAPABILITY = (8, 0)
@@ -41,17 +44,27 @@ _GIB = 1 << 30
 
 def lay(overlay: Overlay) -> None:
     """Replace the names of `torch.cuda`; `seed` functions seed torch's own generator."""
-    for kind in (Event, Stream):
-        overlay.set(torch.cuda, kind.__name__, kind)
-    overlay.set(torch.cuda, "device", _Device)
-    for name, action in _actions().items():
-        overlay.set(torch.cuda, name, _own(name, action))
-    for name, answer in _answers().items():
-        overlay.set(torch.cuda, name, _depends_on_who_asks(name, answer))
+    stand_ins: dict[str, Any] = {"Event": Event, "Stream": Stream, "device": _Device}
+    stand_ins |= {name: _own(name, action) for name, action in _actions().items()}
+    stand_ins |= {name: _depends_on_who_asks(name, a) for name, a in _answers().items()}
+    real = {stand_in: overlay.set(torch.cuda, n, stand_in) for n, stand_in in stand_ins.items()}
+    for module in _KEEPERS:
+        when_imported(module, lambda m: _give_back(m, real), overlay)
     for name in ("range_push", "range_pop", "range_start", "range_end", "mark"):
         overlay.set(torch.cuda.nvtx, name, _own(name, _nothing))
     for name in ("manual_seed", "manual_seed_all", "get_rng_state", "set_rng_state"):
         overlay.set(torch.cuda.random, name, getattr(torch.cuda, name))
+
+
+def _give_back(module: ModuleType, real: dict[Any, Any]) -> None:
+    """Put torch's own functions into the classes of `module`, which outlives the overlay."""
+    for kind in [thing for thing in vars(module).values() if isinstance(thing, type)]:
+        for name, value in list(vars(kind).items()):
+            static = isinstance(value, staticmethod)
+            function = value.__func__ if isinstance(value, staticmethod) else value
+            if isinstance(function, (FunctionType, type)) and function in real:
+                own = real[function]
+                setattr(kind, name, staticmethod(own) if static else own)
 
 
 def _own(name: str, action: Callable[..., Any]) -> Callable[..., Any]:
