@@ -1,14 +1,17 @@
 """Compiling, with JAX's persistent cache in a folder of ours.
 
 JAX keeps one cache per process, in its global settings. A script may use JAX itself, so the
-settings are ours only while we compile. A folder holds the programs of one graph: a damaged entry
-is found when it is read, and its folder is emptied and filled again.
+settings are ours only while we compile. A folder holds the program of one graph and a list of
+checksums: where they do not agree the folder is emptied and filled again, never read.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
 import logging
+import os
 import shutil
 import threading
 import warnings
@@ -22,7 +25,7 @@ import jax
 from jax.experimental.compilation_cache import compilation_cache
 
 _HIT = "/jax/compilation_cache/cache_hits"
-_DAMAGED = "Error reading persistent compilation cache entry"
+_CHECKSUMS = "checksums.json"
 _SETTINGS: dict[str, Any] = {
     "jax_enable_compilation_cache": True,
     "jax_persistent_cache_min_compile_time_secs": 0.0,
@@ -45,15 +48,13 @@ def compile(lowered: jax.stages.Lowered, folder: Path | None) -> Compiled:
     if folder is None:
         with _ONE_AT_A_TIME, _cache_in(None):
             return Compiled(lowered.compile(), False)
-    with _ONE_AT_A_TIME, _cache_in(folder), _hits() as hits:
-        folder.mkdir(parents=True, exist_ok=True)
-        with warnings.catch_warnings(record=True) as said:
-            warnings.simplefilter("always")
-            executable = lowered.compile()
-            if any(_DAMAGED in str(warning.message) for warning in said):
-                _empty(folder)
-                compilation_cache.reset_cache()
-                executable = lowered.compile()
+    with _ONE_AT_A_TIME, _cache_in(folder), _hits() as hits, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # an entry that JAX cannot use is compiled again
+        if not _checked(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+        executable = lowered.compile()
+        if not hits:
+            _sign(folder)
         return Compiled(executable, bool(hits))
 
 
@@ -74,9 +75,25 @@ def _instructions() -> Sequence[str]:
     return tuple(sorted(flags.split()))
 
 
-def _empty(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True, exist_ok=True)
+def _checksums(folder: Path) -> dict[str, str]:
+    files = (path for path in folder.rglob("*-cache") if path.is_file())
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def _checked(folder: Path) -> bool:
+    """Whether every program in the folder is the one that was written there."""
+    try:
+        return bool(json.loads((folder / _CHECKSUMS).read_text()) == _checksums(folder))
+    except (OSError, ValueError):
+        return False
+
+
+def _sign(folder: Path) -> None:
+    """A cache that cannot be written costs time at the next start, nothing else."""
+    with contextlib.suppress(OSError):
+        written = folder / f"{_CHECKSUMS}.{os.getpid()}"
+        written.write_text(json.dumps(_checksums(folder)))
+        written.replace(folder / _CHECKSUMS)
 
 
 @contextmanager
@@ -84,19 +101,20 @@ def _cache_in(folder: Path | None) -> Iterator[None]:
     """JAX's cache settings, ours inside and untouched outside."""
     ours = {"jax_compilation_cache_dir": None if folder is None else str(folder), **_SETTINGS}
     ours = {name: value for name, value in ours.items() if hasattr(jax.config, name)}
-    before = {name: getattr(jax.config, name) for name in ours}
+    settings: Any = jax.config  # untyped in jax
+    before = {name: getattr(settings, name) for name in ours}
     logger = logging.getLogger("jax._src.compiler")
     level = logger.level
     try:
         logger.setLevel(logging.ERROR)
         for name, value in ours.items():
-            jax.config.update(name, value)
+            settings.update(name, value)
         compilation_cache.reset_cache()
         yield
     finally:
         logger.setLevel(level)
         for name, value in before.items():
-            jax.config.update(name, value)
+            settings.update(name, value)
         compilation_cache.reset_cache()
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from weakref import WeakSet
 
 import jax
-import jaxlib
+import jaxlib.version
 import torch
 
 from sdbackends.capture.graph import Graph, Ref, Value
@@ -42,7 +43,7 @@ class JaxEngine(GraphEngine):
         self._programs: WeakSet[JaxProgram] = WeakSet()
 
     def version(self) -> str:
-        return f"jax {jax.__version__}, jaxlib {jaxlib.__version__}"
+        return f"jax {jax.__version__}, jaxlib {jaxlib.version.__version__}"
 
     def unsupported(self, graph: Graph) -> tuple[MissingOp, ...]:
         return unsupported(graph)
@@ -77,17 +78,21 @@ class JaxEngine(GraphEngine):
         self, function: Translation, weights: Sequence[Bound], constants: Sequence[Array]
     ) -> compiling.Compiled:
         place = jax.sharding.SingleDeviceSharding(self.device)
+        specify: Any = jax.ShapeDtypeStruct  # untyped in jax
 
-        def spec(value: Value) -> jax.ShapeDtypeStruct:
-            return jax.ShapeDtypeStruct(value.spec.shape, DTYPES[value.spec.dtype], sharding=place)
+        def like(array: Array) -> Any:
+            return specify(array.shape, array.dtype, sharding=place)
+
+        def given(value: Value) -> Any:
+            return specify(value.spec.shape, DTYPES[value.spec.dtype], sharding=place)
 
         def run(*arguments: list[Array]) -> list[Array]:
             return function(*arguments)
 
         lowered = jax.jit(run, keep_unused=True).lower(
-            [jax.ShapeDtypeStruct(w.array.shape, w.array.dtype, sharding=place) for w in weights],
-            [jax.ShapeDtypeStruct(c.shape, c.dtype, sharding=place) for c in constants],
-            [spec(value) for value in function.graph.inputs],
+            [like(weight.array) for weight in weights],
+            [like(constant) for constant in constants],
+            [given(value) for value in function.graph.inputs],
         )
         return compiling.compile(lowered, self._folder(function))
 
@@ -134,7 +139,8 @@ class JaxProgram(Program):
         try:
             results = self._run(self._arrays, self._constants, arrays)
             # The inputs' memory is torch's, which may write there as soon as we return.
-            jax.block_until_ready(results)
+            for result in results:
+                result.block_until_ready()
         except jax.errors.JaxRuntimeError as error:
             raise RunError(
                 "the XLA program failed",

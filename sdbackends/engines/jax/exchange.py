@@ -39,9 +39,10 @@ def to_jax(tensor: torch.Tensor, device: jax.Device) -> Array:
     plain = plain.to(_NARROWED.get(plain.dtype, plain.dtype)).contiguous()
     if on_same_device(plain, device):
         _wait_for(plain)
-        return jax.dlpack.from_dlpack(plain)
-    on_host = jax.dlpack.from_dlpack(plain.cpu())
-    return jax.device_put(on_host, device)
+        shared: Array = jax.dlpack.from_dlpack(plain)
+        return shared
+    there: Array = jax.device_put(jax.dlpack.from_dlpack(plain.cpu()), device)
+    return there
 
 
 def to_torch(array: Array, device: torch.device, dtype: torch.dtype) -> torch.Tensor:

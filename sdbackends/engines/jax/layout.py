@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeAlias
 
 import jax
@@ -133,4 +134,4 @@ def _groups(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], lis
 
 
 def _side_by_side(order: Sequence[int], axes: Sequence[int]) -> bool:
-    return all(order[b] == order[a] + 1 for a, b in zip(axes, axes[1:], strict=False))
+    return all(order[b] == order[a] + 1 for a, b in pairwise(axes))

@@ -129,9 +129,10 @@ def _kernels(graph: Graph) -> set[str]:
     found: set[str] = set()
     for value in graph.weights:
         shape = value.spec.shape
-        if len(shape) == 4 and shape[2:] != (1, 1) and value.name in users:
-            if all(_reads_as_kernel(node, value.name) for node in users[value.name]):
-                found.add(value.name)
+        readers = users.get(value.name, [])
+        wide = len(shape) == 4 and shape[2:] != (1, 1)
+        if wide and readers and all(_reads_as_kernel(node, value.name) for node in readers):
+            found.add(value.name)
     return found
 
 

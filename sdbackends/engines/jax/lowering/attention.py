@@ -148,12 +148,14 @@ def _over_heads(
         else:
             biases = rest[0].reshape(rows // size, size, keys)
             done = lax.map(lambda both: tile(both[0], k, v, both[1]), (tiles, biases))
-        return done.reshape(rows, out)
+        whole: Array = done.reshape(rows, out)
+        return whole
 
     flat = [x.reshape(batch * heads, *x.shape[2:]) for x in (query, key, value)]
     if bias is not None:
         flat.append(bias)
-    return lax.map(head, tuple(flat)).reshape(batch, heads, rows, out)
+    result: Array = lax.map(head, tuple(flat)).reshape(batch, heads, rows, out)
+    return result
 
 
 def _finite(maximum: Array, mask: Array | None) -> Array:
@@ -226,7 +228,9 @@ def _library(
     narrow = query.dtype in (jnp.float16, jnp.bfloat16)
     cudnn = choices.platform == "gpu" and narrow
     result = jax.nn.dot_product_attention(
-        *(jnp.swapaxes(x, 1, 2) for x in (query, key, value)),
+        jnp.swapaxes(query, 1, 2),
+        jnp.swapaxes(key, 1, 2),
+        jnp.swapaxes(value, 1, 2),
         mask=mask if boolean else None,
         bias=None if boolean or mask is None else mask.astype(query.dtype),
         is_causal=is_causal,

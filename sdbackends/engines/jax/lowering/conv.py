@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import jax.numpy as jnp
 from jax import lax
@@ -136,9 +137,8 @@ def _shifted_rows(x: Array, weight: Array, window: _Window, choices: Choices) ->
     padded = jnp.pad(x, ((0, 0), *window.padding, (0, 0)))
     height, width = window.out(*x.shape[1:3])
     batch, channels = x.shape[0], x.shape[3]
-    wide = lax.optimization_barrier(
-        jnp.concatenate([padded[:, :, j : j + width] for j in range(columns)], -1)
-    )
+    barrier: Any = lax.optimization_barrier  # untyped in jax
+    wide = barrier(jnp.concatenate([padded[:, :, j : j + width] for j in range(columns)], -1))
     matrices = weight.reshape(rows, columns * channels, -1)
     parts = [
         choices.dot(wide[:, i : i + height].reshape(batch * height * width, -1), matrices[i])
@@ -178,9 +178,12 @@ def conv_nd(
     *,
     choices: Choices,
 ) -> Array:
-    zeros = [0] * (weight.ndim - 2)
-    args = (_each(v, len(zeros)) for v in (stride, padding, dilation))
-    return logical(convolution(x, weight, bias, *args, False, zeros, groups, choices=choices))
+    n = weight.ndim - 2
+    steps, border, spread = _each(stride, n), _each(padding, n), _each(dilation, n)
+    y = convolution(
+        x, weight, bias, steps, border, spread, False, (0,) * n, groups, choices=choices
+    )
+    return logical(y)
 
 
 @lowers("aten.convolution.default", layouts=True, choices=True)
@@ -264,7 +267,9 @@ def _sides(
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     """Padding before and after, along the height and the width; "same" puts the odd one after."""
     if isinstance(padding, str):
-        totals = [d * (k - 1) if padding == "same" else 0 for k, d in zip(kernel, dilation)]
+        totals = [
+            d * (k - 1) if padding == "same" else 0 for k, d in zip(kernel, dilation, strict=True)
+        ]
         first, second = ((total // 2, total - total // 2) for total in totals)
         return first, second
     down, right = _pair(padding)

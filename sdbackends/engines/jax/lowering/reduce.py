@@ -47,7 +47,7 @@ def prod(x: Array, dim: Dims = None, keepdim: bool = False, *, dtype: Dtype = No
 
 @lowers("aten.var.correction")
 def var(
-    x: Array, dim: Dims = None, *, correction: float | None = None, keepdim: bool = False
+    x: Array, dim: Dims = None, *, correction: int | None = None, keepdim: bool = False
 ) -> Array:
     ddof = 1 if correction is None else correction
     return jnp.var(_wide(x), _axes(dim), keepdims=keepdim, ddof=ddof)
@@ -55,14 +55,14 @@ def var(
 
 @lowers("aten.std.correction")
 def std(
-    x: Array, dim: Dims = None, *, correction: float | None = None, keepdim: bool = False
+    x: Array, dim: Dims = None, *, correction: int | None = None, keepdim: bool = False
 ) -> Array:
     return jnp.sqrt(var(x, dim, correction=correction, keepdim=keepdim))
 
 
 @lowers("aten.var_mean.correction")
 def var_mean(
-    x: Array, dim: Dims = None, *, correction: float | None = None, keepdim: bool = False
+    x: Array, dim: Dims = None, *, correction: int | None = None, keepdim: bool = False
 ) -> tuple[Array, Array]:
     return var(x, dim, correction=correction, keepdim=keepdim), mean(x, dim, keepdim)
 

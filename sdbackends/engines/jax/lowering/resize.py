@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -65,7 +65,8 @@ def _nearest(size: int, target: int, scale: float | None, centre: float = 0.0) -
     """Where each new row comes from, in the float32 arithmetic of torch's kernel."""
     step = np.float32(1 / scale if scale else size / target)
     places = (np.arange(target, dtype=np.float32) + np.float32(centre)) * step
-    return np.minimum(np.floor(places).astype(np.int32), size - 1)
+    picked: np.ndarray = np.minimum(np.floor(places).astype(np.int32), size - 1)
+    return picked
 
 
 @lowers("aten.upsample_bilinear2d.vec", layouts=True)
@@ -114,31 +115,16 @@ def avg_pool2d(
     window, steps, pads, extra = _pooling(x, kernel_size, stride, padding, ceil_mode)
     rows = in_order(x, CHANNELS_LAST).astype(jnp.float32)
     outer = [(low, low + more) for low, more in zip(pads, extra, strict=True)]
-    total = _window(rows, 0.0, lax.add, window, steps, outer)
+    total = _window_sum(rows, window, steps, outer)
     if divisor_override is not None:
         return laid(total / divisor_override, CHANNELS_LAST)
     ones = jnp.ones((1, *rows.shape[1:3], 1), jnp.float32)
     if count_include_pad:
         ones = jnp.pad(ones, ((0, 0), *((p, p) for p in pads), (0, 0)), constant_values=1.0)
-        count = _window(ones, 0.0, lax.add, window, steps, [(0, more) for more in extra])
+        count = _window_sum(ones, window, steps, [(0, more) for more in extra])
     else:
-        count = _window(ones, 0.0, lax.add, window, steps, outer)
+        count = _window_sum(ones, window, steps, outer)
     return laid(total / count, CHANNELS_LAST)
-
-
-@lowers("aten.max_pool2d.default", layouts=True)
-def max_pool2d(
-    x: Value,
-    kernel_size: Sequence[int],
-    stride: Sequence[int] = (),
-    padding: Sequence[int] = 0,  # type: ignore[assignment]  # torch: one int for both
-    dilation: Sequence[int] = 1,  # type: ignore[assignment]
-    ceil_mode: bool = False,
-) -> Value:
-    window, steps, pads, extra = _pooling(x, kernel_size, stride, padding, ceil_mode)
-    outer = [(low, low + more) for low, more in zip(pads, extra, strict=True)]
-    rows = in_order(x, CHANNELS_LAST)
-    return laid(_window(rows, -jnp.inf, lax.max, window, steps, outer), CHANNELS_LAST)
 
 
 @lowers("aten._adaptive_avg_pool2d.default", "aten.adaptive_avg_pool2d.default", layouts=True)
@@ -165,7 +151,7 @@ def _pooling(
     padding: int | Sequence[int],
     ceil_mode: bool,
 ) -> tuple[list[int], list[int], list[int], list[int]]:
-    """Window, steps, border, and what must be added behind so that `ceil_mode` has its last step."""
+    """Window, steps, border, and what `ceil_mode` adds behind for its last step."""
 
     def pair(value: int | Sequence[int]) -> list[int]:
         both = [value] if isinstance(value, int) else list(value)
@@ -183,20 +169,10 @@ def _pooling(
     return window, steps, pads, extra
 
 
-def _window(
-    rows: Array,
-    start: float,
-    fold: Callable[..., Array],
-    window: list[int],
-    steps: list[int],
-    border: list[tuple[int, int]],
+def _window_sum(
+    rows: Array, window: list[int], steps: list[int], border: list[tuple[int, int]]
 ) -> Array:
-    edge = (0, 0)
-    return lax.reduce_window(
-        rows,
-        jnp.asarray(start, rows.dtype),
-        fold,
-        (1, *window, 1),
-        (1, *steps, 1),
-        (edge, *border, edge),
-    )
+    widths = ((0, 0), *border, (0, 0))
+    zero = jnp.zeros((), rows.dtype)
+    sums: Array = lax.reduce_window(rows, zero, lax.add, (1, *window, 1), (1, *steps, 1), widths)
+    return sums

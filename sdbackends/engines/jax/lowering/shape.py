@@ -156,7 +156,8 @@ def roll(x: Array, shifts: Sequence[int], dims: Sequence[int] = ()) -> Array:
 
 @lowers("aten.diagonal.default")
 def diagonal(x: Array, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Array:
-    return jnp.diagonal(x, offset, dim1, dim2)
+    cut: Array = jnp.diagonal(x, offset, dim1, dim2)
+    return cut
 
 
 @lowers("aten.pixel_shuffle.default", layouts=True)

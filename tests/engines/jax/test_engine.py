@@ -1,0 +1,119 @@
+"""The engine from outside: what it refuses, its options and devices, its cache, its manners."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jax
+import pytest
+import torch
+from families import Call, rand, ready
+from helpers import built, run, tensors_of, worst
+
+from sdbackends.capture.graph import Graph, Node, Ref, TensorSpec, Value
+from sdbackends.engines.base import EngineContext
+from sdbackends.engines.jax.engine import JaxEngine
+from sdbackends.errors import BackendNotReadyError, BuildError, UsageError
+
+
+def small_call() -> Call:
+    return Call(ready(torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.SiLU())), (rand(2, 8),))
+
+
+def engine_in(folder: Path | None, **options: str) -> JaxEngine:
+    return JaxEngine(EngineContext(options, "cpu", folder))
+
+
+def graph_of(*nodes: Node) -> Graph:
+    x = Value("x", "0", TensorSpec((2, 3), "float32"))
+    return Graph((x,), (), (), nodes, (Ref(nodes[-1].name),))
+
+
+def node(name: str, op: str, site: str, *, dtype: str = "float32", size: int = 2) -> Node:
+    return Node(name, op, (Ref("x"),), {}, (TensorSpec((size, 3), dtype),), False, site)
+
+
+def test_all_missing_ops_are_named_with_every_site(engine: JaxEngine) -> None:
+    graph = graph_of(
+        node("a", "aten.relu.default", "here"),
+        node("b", "aten.nowhere.default", "down.0"),
+        node("c", "aten.relu.default", "there", dtype="complex64"),
+        node("d", "aten.nowhere.default", "up.1"),
+    )
+    found = {missing.op: missing.sites for missing in engine.unsupported(graph)}
+    assert found == {
+        "aten.nowhere.default": (("down.0", "float32[2, 3]"), ("up.1", "float32[2, 3]")),
+        "aten.relu.default (complex64)": (("there", "complex64[2, 3]"),),
+    }
+
+
+def test_a_wrong_shape_is_never_passed_on(engine: JaxEngine) -> None:
+    graph = graph_of(node("a", "aten.relu.default", "mid.block", size=5))
+    with pytest.raises(BuildError, match=r"mid\.block"):
+        engine.build(graph, {}, {})
+
+
+def test_options_are_checked() -> None:
+    with pytest.raises(UsageError, match="layout"):
+        JaxEngine(EngineContext({"fast": "yes"}, "cpu"))
+    with pytest.raises(UsageError, match="im2col"):
+        JaxEngine(EngineContext({"conv": "winograd"}, "cpu"))
+
+
+def test_devices_are_checked() -> None:
+    with pytest.raises(UsageError, match="tpu"):
+        JaxEngine(EngineContext(device="abacus"))
+    with pytest.raises(BackendNotReadyError, match="SD_DEVICE=cpu"):
+        JaxEngine(EngineContext(device="tpu"))
+    with pytest.raises(BackendNotReadyError, match="cpu:99"):
+        JaxEngine(EngineContext(device="cpu:99"))
+
+
+def test_a_program_is_read_from_the_cache(tmp_path: Path) -> None:
+    call = small_call()
+    first, _ = run(engine_in(tmp_path), call)
+    second, result = run(engine_in(tmp_path), call)
+    assert (first.from_cache, second.from_cache) == (False, True)
+    assert worst(result, call.eager()) < 1e-6
+
+
+def test_a_damaged_cache_entry_is_made_anew(tmp_path: Path) -> None:
+    call = small_call()
+    run(engine_in(tmp_path), call)
+    entries = [path for path in tmp_path.rglob("*-cache") if path.is_file()]
+    assert entries
+    for path in entries:
+        path.write_bytes(path.read_bytes()[:-40] + b"damaged")
+    program, result = run(engine_in(tmp_path), call)
+    assert not program.from_cache
+    assert worst(result, call.eager()) < 1e-6
+    assert run(engine_in(tmp_path), call)[0].from_cache
+
+
+def test_jax_is_left_as_it_was(tmp_path: Path) -> None:
+    before = dict(jax.config.values)
+    call = small_call()
+    engine = engine_in(tmp_path)
+    run(engine, call)
+    engine.close()
+    assert dict(jax.config.values) == before
+
+
+def test_a_script_may_use_64_bit_jax_itself(engine: JaxEngine) -> None:
+    call = small_call()
+    with jax.enable_x64(True):
+        _, result = run(engine, call)
+    assert worst(result, call.eager()) < 1e-6
+
+
+def test_nothing_is_said_on_the_screen(capfd: pytest.CaptureFixture[str]) -> None:
+    run(engine_in(None), small_call())
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_program_runs_again_on_other_inputs(engine: JaxEngine) -> None:
+    call = small_call()
+    _, program = built(engine, call)
+    program(tensors_of(call))
+    other = Call(call.module, (rand(2, 8, seed=9),))
+    assert worst(list(program(tensors_of(other))), [other.eager()]) < 1e-6
