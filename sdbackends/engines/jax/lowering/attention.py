@@ -50,10 +50,8 @@ def scaled_dot_product_attention(
         times = query.shape[1] // key.shape[1]
         key, value = jnp.repeat(key, times, axis=1), jnp.repeat(value, times, axis=1)
     mask = None if attn_mask is None else _four(attn_mask)
-    if mask is None and not is_causal and _tiles_pay(query, key, choices):
-        result = _tiled(query, key, value, scale, choices)
-    elif mask is not None and not is_causal and _tiles_pay(query, key, choices):
-        result = _tiled_with_mask(query, key, value, mask, scale, choices)
+    if not is_causal and _tiles_pay(query, key, choices):
+        result = _tiled(query, key, value, _bias(query, key, mask), scale, choices)
     elif _library_takes(query, key, value, mask, choices):
         result = _library(query, key, value, mask, is_causal, scale, choices)
     else:
@@ -93,21 +91,16 @@ def _row_maximum(scores: Array) -> Array:
     return scores.max(-1, keepdims=True)
 
 
-def _tiled(query: Array, key: Array, value: Array, scale: float, choices: Choices) -> Array:
-    return _over_heads(query, key, value, None, scale, choices)
-
-
-def _tiled_with_mask(
-    query: Array, key: Array, value: Array, mask: Array, scale: float, choices: Choices
-) -> Array:
-    """The mask joins as a bias of one row for all queries, or one for each."""
+def _bias(query: Array, key: Array, mask: Array | None) -> Array | None:
+    """The mask as numbers to add, for each head one row for all queries or one for each."""
+    if mask is None:
+        return None
     bias = jnp.where(mask, 0.0, -jnp.inf) if mask.dtype == jnp.bool_ else mask
-    heads = (query.shape[0] * query.shape[1], mask.shape[2], key.shape[2])
-    spread = jnp.broadcast_to(bias, (*query.shape[:2], mask.shape[2], key.shape[2]))
-    return _over_heads(query, key, value, spread.reshape(heads), scale, choices)
+    shape = (*query.shape[:2], mask.shape[2], key.shape[2])
+    return jnp.broadcast_to(bias, shape).reshape(-1, *shape[2:])
 
 
-def _over_heads(
+def _tiled(
     query: Array, key: Array, value: Array, bias: Array | None, scale: float, choices: Choices
 ) -> Array:
     """One head after the other, one tile of queries after the other.
