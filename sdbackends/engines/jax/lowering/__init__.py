@@ -1,6 +1,7 @@
 """The lowerings, one module a family; importing this package fills the table."""
 
 from sdbackends.engines.jax.lowering import (
+    activation,
     attention,
     conv,
     create,
@@ -19,6 +20,7 @@ from sdbackends.engines.jax.lowering.registry import LOWERINGS, Lowering
 __all__ = [
     "LOWERINGS",
     "Lowering",
+    "activation",
     "attention",
     "conv",
     "create",

@@ -9,7 +9,6 @@ On GPUs and TPUs the platform's own convolution is always right.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import jax.numpy as jnp
@@ -18,6 +17,7 @@ from jax import lax
 from sdbackends.engines.jax.choices import Choices
 from sdbackends.engines.jax.layout import CHANNELS_LAST, Array, Value, in_order, laid, logical
 from sdbackends.engines.jax.lowering.registry import lowers
+from sdbackends.engines.jax.lowering.window import Window, each, pair, sides
 
 #: Output pixels up to which gathered patches beat XLA:CPU's convolution (measured).
 SMALL_IMAGE = 256
@@ -26,34 +26,6 @@ MIDDLE_IMAGE = 1024
 #: Fewer input channels make the patches too thin for a matrix product.
 ENOUGH_CHANNELS = 64
 _HWIO = (3, 2, 0, 1)
-
-
-@dataclass(frozen=True)
-class _Window:
-    """The numbers of one 2-D convolution: kernel, stride, padding per side, dilation, groups."""
-
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    padding: tuple[tuple[int, int], tuple[int, int]]
-    dilation: tuple[int, int]
-    groups: int
-
-    def out(self, height: int, width: int) -> tuple[int, int]:
-        sizes = [
-            (size + sum(pad) - dilation * (kernel - 1) - 1) // stride + 1
-            for size, pad, dilation, kernel, stride in zip(
-                (height, width), self.padding, self.dilation, self.kernel, self.stride, strict=True
-            )
-        ]
-        return sizes[0], sizes[1]
-
-    @property
-    def pointwise(self) -> bool:
-        return self.kernel == (1, 1) and self.groups == 1 and not any(map(any, self.padding))
-
-    @property
-    def dense(self) -> bool:
-        return self.groups == 1 and self.dilation == (1, 1)
 
 
 @lowers("aten.conv2d.default", "aten.conv2d.padding", layouts=True, choices=True)
@@ -74,8 +46,8 @@ def conv2d(
         one = conv2d(batched, weight, bias, stride, padding, dilation, groups, choices=choices)
         return logical(one)[0]
     kernel = (weight.shape[2], weight.shape[3])
-    steps, spread = _pair(stride), _pair(dilation)
-    window = _Window(kernel, steps, _sides(padding, kernel, spread), spread, groups)
+    steps, spread = pair(stride), pair(dilation)
+    window = Window(kernel, steps, sides(padding, kernel, spread), spread, groups)
     if not choices.channels_last:
         y = _native(logical(x), logical(weight), window, choices, ("NCHW", "OIHW", "NCHW"))
         return _finish(y, bias, x.dtype, (1, -1, 1, 1))
@@ -83,7 +55,7 @@ def conv2d(
     return laid(_finish(y, bias, x.dtype, (1, 1, 1, -1)), CHANNELS_LAST)
 
 
-def _channels_last(x: Array, weight: Value, window: _Window, choices: Choices) -> Array:
+def _channels_last(x: Array, weight: Value, window: Window, choices: Choices) -> Array:
     height, width = window.out(*x.shape[1:3])
     pixels, channels = height * width, x.shape[3]
     if window.pointwise:
@@ -99,7 +71,7 @@ def _channels_last(x: Array, weight: Value, window: _Window, choices: Choices) -
     return _native(x, in_order(weight, order), window, choices, ("NHWC", names, "NHWC"))
 
 
-def _pointwise(x: Array, weight: Value, window: _Window, choices: Choices) -> Array:
+def _pointwise(x: Array, weight: Value, window: Window, choices: Choices) -> Array:
     """A 1x1 convolution reads each pixel alone; the weight is the (O, I) matrix that it is."""
     down, right = window.stride
     pixels = x[:, ::down, ::right]
@@ -107,7 +79,7 @@ def _pointwise(x: Array, weight: Value, window: _Window, choices: Choices) -> Ar
     return choices.dot(pixels, matrix, contract=1)
 
 
-def _patches(x: Array, weight: Array, window: _Window, choices: Choices) -> Array:
+def _patches(x: Array, weight: Array, window: Window, choices: Choices) -> Array:
     """im2col: every pixel's neighbourhood as one row, then one product."""
     (rows, columns), (down, right) = window.kernel, window.stride
     padded = jnp.pad(x, ((0, 0), *window.padding, (0, 0)))
@@ -128,7 +100,7 @@ def _patches(x: Array, weight: Array, window: _Window, choices: Choices) -> Arra
     return product.reshape(batch, height, width, -1)
 
 
-def _shifted_rows(x: Array, weight: Array, window: _Window, choices: Choices) -> Array:
+def _shifted_rows(x: Array, weight: Array, window: Window, choices: Choices) -> Array:
     """Patches along the width only, one product for each row of the kernel.
 
     The barrier keeps XLA from computing the concatenation anew inside each product.
@@ -151,7 +123,7 @@ def _shifted_rows(x: Array, weight: Array, window: _Window, choices: Choices) ->
 
 
 def _native(
-    x: Array, weight: Array, window: _Window, choices: Choices, names: tuple[str, str, str]
+    x: Array, weight: Array, window: Window, choices: Choices, names: tuple[str, str, str]
 ) -> Array:
     return lax.conv_general_dilated(
         x,
@@ -179,7 +151,7 @@ def conv_nd(
     choices: Choices,
 ) -> Array:
     n = weight.ndim - 2
-    steps, border, spread = _each(stride, n), _each(padding, n), _each(dilation, n)
+    steps, border, spread = each(stride, n), each(padding, n), each(dilation, n)
     y = convolution(
         x, weight, bias, steps, border, spread, False, (0,) * n, groups, choices=choices
     )
@@ -202,7 +174,7 @@ def convolution(
 ) -> Value:
     """Any number of dimensions, and the transposed form; plain 2-D ones take the fast ways."""
     n = weight.ndim - 2
-    stride, padding, dilation = (_each(v, n) for v in (stride, padding, dilation))
+    stride, padding, dilation = (each(v, n) for v in (stride, padding, dilation))
     if n == 2 and not transposed:
         return conv2d(x, weight, bias, stride, padding, dilation, groups, choices=choices)
     plain, kernel = logical(x), logical(weight)
@@ -212,7 +184,7 @@ def convolution(
         borders = [
             (d * (k - 1) - p, d * (k - 1) - p + extra)
             for d, k, p, extra in zip(
-                dilation, kernel.shape[2:], padding, _each(output_padding, n), strict=True
+                dilation, kernel.shape[2:], padding, each(output_padding, n), strict=True
             )
         ]
     y = lax.conv_general_dilated(
@@ -242,8 +214,8 @@ def conv_transpose2d(
     *,
     choices: Choices,
 ) -> Array:
-    pairs = (_pair(stride), _pair(padding), _pair(dilation))
-    extra = _pair(output_padding)
+    pairs = (pair(stride), pair(padding), pair(dilation))
+    extra = pair(output_padding)
     return logical(convolution(x, weight, bias, *pairs, True, extra, groups, choices=choices))
 
 
@@ -260,29 +232,3 @@ def _finish(y: Array, bias: Array | None, dtype: jnp.dtype, spread: tuple[int, .
     if bias is not None:
         y = y + logical(bias).astype(y.dtype).reshape(spread)
     return y.astype(dtype)
-
-
-def _sides(
-    padding: str | int | Sequence[int], kernel: tuple[int, int], dilation: tuple[int, int]
-) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Padding before and after, along the height and the width; "same" puts the odd one after."""
-    if isinstance(padding, str):
-        totals = [
-            d * (k - 1) if padding == "same" else 0 for k, d in zip(kernel, dilation, strict=True)
-        ]
-        first, second = ((total // 2, total - total // 2) for total in totals)
-        return first, second
-    down, right = _pair(padding)
-    return (down, down), (right, right)
-
-
-def _pair(value: int | Sequence[int]) -> tuple[int, int]:
-    first, second = _each(value, 2)
-    return first, second
-
-
-def _each(value: int | Sequence[int], n: int) -> tuple[int, ...]:
-    """Torch lets one number stand for all dimensions."""
-    if isinstance(value, int):
-        return (value,) * n
-    return tuple(value) if len(value) == n else tuple(value) * n

@@ -1,4 +1,4 @@
-"""Ops that work element by element: arithmetic, comparisons, choices, activations.
+"""Ops that work element by element: arithmetic, comparisons, choices.
 
 The result's dtype is torch's, not JAX's: it is enforced from the graph after every node, so a
 lowering only has to compute in a dtype that is wide enough.
@@ -90,11 +90,6 @@ elementwise("aten.where.self", "aten.where.ScalarOther", "aten.where.ScalarSelf"
 
 def _floating(x: Array) -> Array:
     return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.float32)
-
-
-def _wide(x: Array) -> Array:
-    """Activations of 16-bit values are computed in float32, as torch does."""
-    return x.astype(jnp.float32)
 
 
 @elementwise("aten.add.Tensor", "aten.add.Scalar")
@@ -213,53 +208,6 @@ def clone(x: Array) -> Array:
 def to_copy(x: Array, dtype: np.dtype | None = None, *_: bool) -> Array:
     """A float becomes an integer towards zero, as in C; XLA does the same."""
     return x if dtype is None else x.astype(dtype)
-
-
-@elementwise("aten.silu.default")
-def silu(x: Array) -> Array:
-    return jax.nn.silu(_wide(x))
-
-
-@elementwise("aten.gelu.default")
-def gelu(x: Array, *, approximate: str = "none") -> Array:
-    return jax.nn.gelu(_wide(x), approximate=approximate == "tanh")
-
-
-@elementwise("aten.leaky_relu.default")
-def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
-    return jnp.where(x > 0, x, x * negative_slope)
-
-
-@elementwise("aten.elu.default")
-def elu(x: Array, alpha: float = 1, scale: float = 1, input_scale: float = 1) -> Array:
-    wide = _wide(x)
-    return scale * jnp.where(wide > 0, wide, alpha * jnp.expm1(wide * input_scale))
-
-
-@elementwise("aten.hardtanh.default")
-def hardtanh(x: Array, min_val: float = -1, max_val: float = 1) -> Array:
-    return jnp.clip(x, min_val, max_val)
-
-
-@elementwise("aten.hardswish.default")
-def hardswish(x: Array) -> Array:
-    return x * jnp.clip(x + 3, 0, 6) / 6
-
-
-@elementwise("aten.hardsigmoid.default")
-def hardsigmoid(x: Array) -> Array:
-    return jnp.clip(x + 3, 0, 6) / 6
-
-
-@elementwise("aten.softplus.default")
-def softplus(x: Array, beta: float = 1, threshold: float = 20) -> Array:
-    scaled = _wide(x) * beta
-    return jnp.where(scaled > threshold, _wide(x), jnp.logaddexp(scaled, 0.0) / beta)
-
-
-@elementwise("aten.mish.default")
-def mish(x: Array) -> Array:
-    return _wide(x) * jnp.tanh(softplus(x))
 
 
 @elementwise("aten.logit.default")
