@@ -34,7 +34,7 @@ from sdbackends.verify import compare, finite, tensors_of
 
 #: Programs kept for one model; sizes, batches and adapters that take turns stay built.
 KEPT = 16
-#: New builds in a row without one reuse: the model's state changes at every call.
+#: New builds in a row for the same shapes without one reuse: something changes at every call.
 _RESTLESS = 8
 #: Seconds after which a build that is still going on says so.
 _PATIENCE = 4.0
@@ -106,7 +106,7 @@ class RoutedModel:
     store: CaptureStore | None
     verify: bool = False
     _entries: OrderedDict[Any, _Entry | SdError] = field(default_factory=OrderedDict)
-    _builds_in_a_row: int = 0
+    _builds_in_a_row: dict[Any, int] = field(default_factory=dict)
     _prepared: bool = False
 
     def __call__(
@@ -159,10 +159,10 @@ class RoutedModel:
             else:
                 entry = None
         if entry is not None:
-            self._builds_in_a_row = 0
+            self._builds_in_a_row.pop(signature.shapes, None)
             self._entries.move_to_end(key)
             return entry
-        self._refuse_restless()
+        self._refuse_restless(signature.shapes)
         try:
             runnable = self._build(module, call, args, kwargs, state, signature)
         except SdError as error:
@@ -181,9 +181,10 @@ class RoutedModel:
             return signature.shapeless
         return signature.key
 
-    def _refuse_restless(self) -> None:
-        self._builds_in_a_row += 1
-        if self._builds_in_a_row > _RESTLESS:
+    def _refuse_restless(self, shapes: Any) -> None:
+        # New shapes are no sign of it: the tiles of one picture come in many.
+        builds = self._builds_in_a_row[shapes] = self._builds_in_a_row.get(shapes, 0) + 1
+        if builds > _RESTLESS:
             raise BuildError(
                 f"{self.label} stays on eager torch",
                 why=f"its arguments or its state were new at each of {_RESTLESS} calls",

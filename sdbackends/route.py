@@ -23,7 +23,7 @@ from sdbackends import catalog, say
 from sdbackends.artifacts import CaptureStore
 from sdbackends.engines import create
 from sdbackends.engines.base import EngineContext, GraphEngine, ModuleEngine
-from sdbackends.errors import BackendNotReadyError, SdError
+from sdbackends.errors import SdError
 from sdbackends.host import precision
 from sdbackends.host.imports import when_imported
 from sdbackends.host.overlay import Overlay
@@ -65,7 +65,9 @@ class Router:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._backends = {name: _ready(name) for name in settings.backend.names}
+        self._backends = {name: catalog.require(name) for name in settings.backend.names}
+        if "auto" in self._backends:
+            say.note(f"SD_BACKEND=auto: {self._backends['auto'].name}")
         self._engines: dict[str, GraphEngine | ModuleEngine] = {}
         self._models: weakref.WeakKeyDictionary[torch.nn.Module, RoutedModel] = (
             weakref.WeakKeyDictionary()
@@ -122,6 +124,7 @@ class Router:
         if getattr(self._here, "inside", False):
             return _nn_call(module, *args, **kwargs)
         self._here.inside = True
+        args, kwargs = precision.fitting(module, args, kwargs)
         try:
             name = self.settings.backend.of(_part(module))
             if name is None or self._has_inner_targets(module):
@@ -155,7 +158,7 @@ class Router:
         given = args, kwargs
         if hook is not None:
             args, kwargs = hook.pre_forward(module, *args, **kwargs)
-        args, kwargs = _with_tensor_timestep(module, *_in_model_dtype(module, args, kwargs))
+        args, kwargs = _with_tensor_timestep(module, args, kwargs)
         call = _plain_call(module, hook)
         try:
             with self._lock:
@@ -213,19 +216,6 @@ class Router:
         )
 
 
-def _ready(name: str) -> catalog.Backend:
-    backend = catalog.auto() if name == "auto" else catalog.load(name)
-    if name == "auto":
-        say.note(f"SD_BACKEND=auto: {backend.name}")
-    readiness = catalog.readiness(backend)
-    if not readiness.ready:
-        whys, mends = zip(*((r.why, r.mend) for r in readiness.reasons), strict=True)
-        raise BackendNotReadyError(
-            f"the backend {backend.name!r} is not ready", why="; ".join(whys), mend="; ".join(mends)
-        )
-    return backend
-
-
 def _part(module: torch.nn.Module) -> str:
     """Which part of a pipeline a model is, by its class (see `settings.PARTS`)."""
     kind = type(module)
@@ -262,23 +252,6 @@ def _plain_call(module: torch.nn.Module, hook: Any) -> Callable[..., Any]:
     if module._forward_hooks or module._forward_pre_hooks:
         return functools.partial(_nn_call, module)
     return module.forward
-
-
-def _in_model_dtype(
-    module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """float16 tensors of the script for a model that runs as bfloat16 on this host."""
-    if not precision.substituted():
-        return args, kwargs
-    if next((p.dtype for p in module.parameters()), None) is not torch.bfloat16:
-        return args, kwargs
-
-    def cast(leaf: Any) -> Any:
-        half = isinstance(leaf, torch.Tensor) and leaf.dtype is torch.float16
-        return leaf.to(torch.bfloat16) if half else leaf
-
-    cast_args, cast_kwargs = torch.utils._pytree.tree_map(cast, (args, kwargs))
-    return cast_args, cast_kwargs
 
 
 @functools.cache

@@ -118,7 +118,8 @@ def weights_of(module: torch.nn.Module, graph: Graph) -> dict[str, torch.Tensor]
 def _decompositions() -> Any:
     table = torch.export.default_decompositions()
     for op in KEPT_WHOLE:
-        table.pop(op, None)
+        if op in table:
+            del table[op]
     return table
 
 
@@ -206,10 +207,8 @@ class _Converter:
             return
         value = node.meta.get("val")
         several = isinstance(value, (list, tuple))
-        results = tuple(
-            _spec(v) if isinstance(v, torch.Tensor) else None
-            for v in (value if several else [value])
-        )
+        values: list[Any] = list(value) if isinstance(value, (list, tuple)) else [value]
+        results = tuple(_spec(v) if isinstance(v, torch.Tensor) else None for v in values)
         kwargs = {k: _argument(v, env) for k, v in node.kwargs.items()}
         self.nodes.append(Node(name, op, args, kwargs, results, several, _site(node)))
         env[node] = Ref(name)

@@ -50,6 +50,10 @@ class CallSignature:
         return (spec, kept, ambient)
 
     @property
+    def shapes(self) -> tuple[torch.Size, ...]:
+        return tuple(tensor.shape for tensor in self.tensors)
+
+    @property
     def tensors(self) -> list[torch.Tensor]:
         return [leaf for leaf in self.leaves if isinstance(leaf, torch.Tensor)]
 

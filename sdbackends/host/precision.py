@@ -32,6 +32,12 @@ _LOADERS = (
     ("diffusers.loaders.single_file", "FromSingleFileMixin", "from_single_file"),
     ("transformers.modeling_utils", "PreTrainedModel", "from_pretrained"),
 )
+#: Autoencoders that run layers of their own before the decoder that the router sees.
+_AUTOENCODERS = (
+    ("diffusers.models.autoencoders.autoencoder_kl", "AutoencoderKL"),
+    ("diffusers.models.autoencoders.autoencoder_asym_kl", "AsymmetricAutoencoderKL"),
+    ("diffusers.models.autoencoders.autoencoder_tiny", "AutoencoderTiny"),
+)
 _laid = False
 
 
@@ -89,6 +95,8 @@ def lay(overlay: Overlay) -> None:
     _lay_conversions(overlay)
     if substituted():
         _lay_numpy(overlay)
+        for module, owner in _AUTOENCODERS:
+            when_imported(module, _coder(owner, overlay), overlay)
     for module, owner, method in _LOADERS:
         when_imported(module, _loader(owner, method, overlay), overlay)
 
@@ -128,6 +136,24 @@ def _loader(owner: str, method: str, overlay: Overlay) -> Callable[[ModuleType],
         overlay.set(kind, method, classmethod(load))
 
     return stand_before
+
+
+def _coder(owner: str, overlay: Overlay) -> Callable[[ModuleType], None]:
+    def stand_before(module: ModuleType) -> None:
+        kind = getattr(module, owner)
+        for method in ("encode", "decode"):
+            overlay.set(kind, method, _fitted(vars(kind)[method]))
+
+    return stand_before
+
+
+def _fitted(real: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(real)
+    def code(self: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
+        args, kwargs = fitting(self, args, kwargs)
+        return real(self, *args, **kwargs)
+
+    return code
 
 
 def _without_float16(loaded: Any) -> Any:

@@ -37,7 +37,9 @@ def run(engine, module, *args, **kwargs):
     return engine.build_module(module.forward)(module.forward, args, kwargs)
 
 
-@pytest.mark.parametrize("options", [{}, {"freezing": True}, {"channels_last": True}, {"dynamic": True}])
+@pytest.mark.parametrize(
+    "options", [{}, {"freezing": True}, {"channels_last": True}, {"dynamic": True}]
+)
 def test_every_option_computes_the_same(options):
     module, x = Small().eval(), torch.randn(1, 3, 8, 8)
     expected = module(x, scale=2.0)
@@ -50,7 +52,11 @@ def test_every_option_computes_the_same(options):
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [({"speed": 1}, "no option 'speed'"), ({"mode": "fast"}, "'max-autotune'"), ({"freezing": 1}, "True")],
+    [
+        ({"speed": 1}, "no option 'speed'"),
+        ({"mode": "fast"}, "'max-autotune'"),
+        ({"freezing": 1}, "True"),
+    ],
 )
 def test_an_unknown_option_is_refused_with_what_is_accepted(options, said):
     with pytest.raises(UsageError, match=said):
