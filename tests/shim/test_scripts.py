@@ -100,15 +100,22 @@ torch.cuda.reset_peak_memory_stats()
 with torch.autocast("cuda"):
     pictures = pipe("ab", num_inference_steps=2, generator=generator, output_type="np").images
 torch.cuda.synchronize()
-latents = pipe("ab", num_inference_steps=2, output_type="latent").images
+given = torch.randn(1, 4, 16, 16, device=device, dtype=torch.float16)
+latents = pipe("ab", num_inference_steps=2, latents=given, output_type="latent").images
+pipe("ab", num_inference_steps=1, latents=given)
 print(pictures.shape[-1], latents.cpu().numpy().dtype, torch.cuda.max_memory_allocated())
 """
 
 
 @without_cuda
-def test_a_script_for_a_gpu_runs_here(run_script: RunScript, tiny_pipe_folder: Path) -> None:
-    done = run_script(GPU_SCRIPT, tiny_pipe_folder, backend="torch").ok()
-    assert done.stdout == "3 float16 0\n"
+@pytest.mark.parametrize("backend", ["torch", "jax", "compile"])
+def test_a_script_for_a_gpu_runs_here(
+    run_script: RunScript, tiny_pipe_folder: Path, backend: str
+) -> None:
+    done = run_script(
+        GPU_SCRIPT, tiny_pipe_folder, backend=backend, env={"SD_FALLBACK": "error"}
+    ).ok()
+    assert done.stdout in ("3 float16 0\n", "3 float32 0\n")
     for words in ("'cuda' means torch on the CPU", "float16 runs as bfloat16", "does nothing here"):
         assert done.stderr.count(words) == 1
 
