@@ -39,9 +39,11 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(python=False)
 def tests(session: nox.Session) -> None:
-    """All tests."""
+    """All tests, one process for each core (at most four; `-- -n 0` for one)."""
     python = full_environment(session)
-    run(session, python, "-m", "pytest", *session.posargs)
+    # Whole files to one process: their session fixtures hold engines that took long to build.
+    spread = ["-n", "logical", "--maxprocesses", "4", "--dist", "loadfile"]
+    run(session, python, "-m", "pytest", *spread, *session.posargs)
 
 
 @nox.session(python=False)

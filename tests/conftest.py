@@ -20,6 +20,8 @@ _run_folder: list[str] = []
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return  # the variables of the process that started this one: one cache for all workers
     folder = tempfile.mkdtemp(prefix="sdbackends-tests-")
     _run_folder.append(folder)
     for name in [name for name in os.environ if name.startswith("SD_")]:
@@ -33,8 +35,8 @@ def pytest_configure(config: pytest.Config) -> None:
         HF_HUB_DISABLE_TELEMETRY="1",
         TOKENIZERS_PARALLELISM="false",
     )
-    # More threads than this gain nothing on models so small, and lose much on a shared machine.
-    os.environ.setdefault("OMP_NUM_THREADS", "2")
+    # Each worker has one core; more threads gain nothing on models so small.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_unconfigure() -> None:

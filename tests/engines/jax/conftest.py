@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
+from typing import Any
 
-# XLA's own optimisations stay; LLVM's, which take most of the compile time, are not under test.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
-
+import jax
 import pytest
 
 from sdbackends.engines.base import EngineContext
 from sdbackends.engines.jax.engine import JaxEngine
+
+
+@pytest.fixture(autouse=True)
+def quick_compilation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """XLA's own optimisations stay; LLVM's, which take most of the time, are not under test.
+
+    Pictures and models are compared at full optimisation in tests/agreement.
+    """
+    compile = jax.stages.Lowered.compile
+
+    def quick(lowered: Any) -> Any:
+        return compile(lowered, compiler_options={"xla_backend_optimization_level": 0})
+
+    monkeypatch.setattr(jax.stages.Lowered, "compile", quick)
 
 
 @pytest.fixture
