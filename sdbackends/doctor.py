@@ -54,7 +54,7 @@ def examine(names: Sequence[str]) -> Report:
 
 def troubles() -> tuple[Lack, ...]:
     """What is wrong with the machine as a whole."""
-    cache = Settings.from_environment().cache_dir
+    cache = Settings.from_environment().cache_folder
     return (*_oneflow_stub(), *_unwanted_cuda(), *_cpu_torch_on_gpu(), *_cache_folder(cache))
 
 

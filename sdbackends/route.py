@@ -21,6 +21,7 @@ import torch
 
 from sdbackends import catalog, say
 from sdbackends.artifacts import CaptureStore
+from sdbackends.build import Builder
 from sdbackends.engines import create
 from sdbackends.engines.base import EngineContext, GraphEngine, ModuleEngine
 from sdbackends.errors import SdError
@@ -72,6 +73,7 @@ class Router:
         self._models: weakref.WeakKeyDictionary[torch.nn.Module, RoutedModel] = (
             weakref.WeakKeyDictionary()
         )
+        self._captures = CaptureStore(settings.cache_folder / "captures")
         self._here = threading.local()
         self._lock = threading.RLock()
 
@@ -185,13 +187,8 @@ class Router:
     def _model(self, name: str, module: torch.nn.Module) -> RoutedModel:
         model = self._models.get(module)
         if model is None:
-            model = self._models[module] = RoutedModel(
-                label=_label(module),
-                backend=name,
-                engine=self._engine(name),
-                store=CaptureStore(self.settings.cache_dir / "captures"),
-                verify=self.settings.verify,
-            )
+            builder = Builder(_label(module), name, self._engine(name), self._captures)
+            model = self._models[module] = RoutedModel(builder, self.settings.verify)
         return model
 
     def _engine(self, name: str) -> GraphEngine | ModuleEngine:
@@ -200,7 +197,7 @@ class Router:
             context = EngineContext(
                 options=backend.options,
                 device=self.settings.device,
-                cache_dir=self.settings.cache_dir / backend.engine,
+                cache_dir=self.settings.cache_folder / backend.engine,
             )
             self._engines[name] = create(backend.engine, context)
         return self._engines[name]

@@ -24,7 +24,11 @@ def main() -> None:
 
 def sd_mock() -> None:
     """`sd-mock …`"""
-    from sdbackends.cli.mock import sd_mock as command
+
+    def command() -> None:
+        from sdbackends.cli.mock import app
+
+        app(prog_name="sd-mock")
 
     _run("sd-mock", command)
 

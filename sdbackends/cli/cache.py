@@ -23,7 +23,7 @@ def cache(
 
     Clearing costs nothing but the time to build again. SD_CACHE_DIR says where it is.
     """
-    folder = Settings.from_environment().cache_dir
+    folder = Settings.from_environment().cache_folder
     kinds = contents(folder)
     if action == "clear" and kinds:
         if not yes:
