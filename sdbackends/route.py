@@ -24,12 +24,12 @@ from sdbackends.artifacts import CaptureStore
 from sdbackends.build import Builder
 from sdbackends.engines import create
 from sdbackends.engines.base import EngineContext, GraphEngine, ModuleEngine
-from sdbackends.errors import SdError
+from sdbackends.errors import SdError, UsageError
 from sdbackends.host import precision
 from sdbackends.host.imports import when_imported
 from sdbackends.host.overlay import Overlay
 from sdbackends.programs import RoutedModel
-from sdbackends.settings import Settings
+from sdbackends.settings import Precision, Settings
 
 _nn_call = torch.nn.Module.__call__
 
@@ -69,6 +69,8 @@ class Router:
         self._backends = {name: catalog.require(name) for name in settings.backend.names}
         if "auto" in self._backends:
             say.note(f"SD_BACKEND=auto: {self._backends['auto'].name}")
+        for backend in self._backends.values():
+            _check_precision(backend, settings.precision)
         self._engines: dict[str, GraphEngine | ModuleEngine] = {}
         self._models: weakref.WeakKeyDictionary[torch.nn.Module, RoutedModel] = (
             weakref.WeakKeyDictionary()
@@ -210,6 +212,15 @@ class Router:
         return any(
             child is not None and self._is_routed(child) and _part(child) == "vae"
             for child in (module._modules.get("encoder"), module._modules.get("decoder"))
+        )
+
+
+def _check_precision(backend: catalog.Backend, precision: Precision | None) -> None:
+    if precision is not None and precision not in backend.precisions:
+        raise UsageError(
+            f"the backend {backend.name!r} has no precision {precision!r}",
+            where="SD_PRECISION",
+            mend=f"accepted: {', '.join(backend.precisions)}; unset it for the script's own",
         )
 
 

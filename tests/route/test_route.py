@@ -7,7 +7,7 @@ import torch
 from diffusers.models.modeling_utils import ModelMixin
 
 from sdbackends import programs
-from sdbackends.errors import BackendNotReadyError, RunError, UnsupportedOpsError
+from sdbackends.errors import BackendNotReadyError, RunError, UnsupportedOpsError, UsageError
 from sdbackends.settings import Settings
 from tests import tiny_models
 
@@ -257,6 +257,11 @@ def test_a_backend_that_is_not_ready_is_one_clear_error(monkeypatch, replayed):
         replayed.install()
     assert "no jax" in str(caught.value) and "pip install jax" in str(caught.value)
     assert caught.value.exit_code == 1
+
+
+def test_a_precision_that_the_backend_lacks_is_refused(replayed):
+    with pytest.raises(UsageError, match=r"int8.*[\s\S]*accepted: fp32, bf16, fp16"):
+        replayed.install(precision="int8")
 
 
 def test_nothing_chosen_is_plain_torch(replayed, tmp_path):
