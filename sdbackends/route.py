@@ -189,7 +189,9 @@ class Router:
     def _model(self, name: str, module: torch.nn.Module) -> RoutedModel:
         model = self._models.get(module)
         if model is None:
-            builder = Builder(_label(module), name, self._engine(name), self._captures)
+            builder = Builder(
+                _label(module), self._backends[name].name, self._engine(name), self._captures
+            )
             model = self._models[module] = RoutedModel(builder, self.settings.verify)
         return model
 

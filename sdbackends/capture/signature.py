@@ -27,6 +27,8 @@ _ACCELERATE_FIELDS = frozenset({"_hf_hook", "_old_forward", "forward"})
 _PLAIN = frozenset(
     {int, float, bool, str, type(None), bytes, complex, torch.dtype, torch.device, torch.Size}
 )
+#: Where a model was loaded from; it changes nothing in what it computes.
+_ORIGINS = frozenset({"_name_or_path", "name_or_path", "_commit_hash", "_diffusers_version"})
 #: Packages whose code is fixed by their version, so that a capture of it may be kept on disk.
 _VERSIONED = frozenset({"torch", "diffusers", "transformers", "peft", "accelerate", "builtins"})
 
@@ -133,7 +135,8 @@ class _Description:
                 self.obstacle = f"accelerate moves the weights of {path} at every call"
         for name, value in fields.items():
             if type(value) in _PLAIN:
-                structure.append(value)
+                if name not in _ORIGINS:
+                    structure.append(value)
             elif name not in _MODULE_FIELDS and name not in skipped:
                 structure.append((name, self._freeze(value, 0)))
         for tensors in (module._parameters, module._buffers):
@@ -169,7 +172,7 @@ class _Description:
         if isinstance(value, (set, frozenset)):
             return (kind, *sorted(map(repr, value)))
         if isinstance(value, dict):
-            return (kind, *((str(k), self._freeze(v, depth)) for k, v in value.items()))
+            return (kind, *self._items(value, depth))
         if isinstance(value, type):
             self._trust(value)
             return value
@@ -183,7 +186,12 @@ class _Description:
         held = getattr(value, "__dict__", None)
         if held is None or depth >= 3:
             return kind
-        return (kind, *((k, self._freeze(v, depth + 1)) for k, v in held.items()))
+        return (kind, *self._items(held, depth + 1))
+
+    def _items(self, held: dict[Any, Any], depth: int) -> Iterator[tuple[str, Any]]:
+        for key, value in held.items():
+            if key not in _ORIGINS:
+                yield str(key), self._freeze(value, depth)
 
     def _trust(self, thing: Any) -> None:
         if self.persistent and _package(thing) not in _VERSIONED:

@@ -65,6 +65,16 @@ def test_state_is_stable():
     assert module_state(unet).structure == module_state(tiny_models.unet()).structure
 
 
+def test_the_folder_that_a_model_came_from_is_no_part_of_it(tmp_path):
+    states = []
+    for name in ("here", "there"):
+        for make in (tiny_models.unet, tiny_models.clip_text):
+            make().save_pretrained(tmp_path / name / make.__name__)
+            model = type(make()).from_pretrained(tmp_path / name / make.__name__)
+            states.append(module_state(model).structure)
+    assert states[:2] == states[2:]
+
+
 def add_lora(unet):
     from peft import LoraConfig
 
