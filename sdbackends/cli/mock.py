@@ -30,9 +30,7 @@ def _version(asked: bool) -> None:
 def sd_mock(
     backend: Annotated[
         str | None,
-        typer.Argument(
-            metavar="BACKEND", help="A backend, auto, or per part: unet=jax,vae=torch."
-        ),
+        typer.Argument(metavar="BACKEND", help="A backend, auto, or per part: unet=jax,vae=torch."),
     ] = None,
     off: Annotated[bool, typer.Option("--off", help="Undo it in this shell.")] = False,
     shell: Annotated[
