@@ -35,6 +35,20 @@ ALPHAS = build_scheduler().alphas_cumprod
 
 
 @dataclass(frozen=True)
+class Course:
+    """How long and how fast to train."""
+
+    label: str
+    steps: int
+    batch: int
+    peak: float  # learning rate
+    seed: int
+    save_every: int
+    text_alone: float = 0.0  # part of the steps in which the UNet stays as it is
+    unet_share: float = 1.0  # the UNet's part of the learning rate
+
+
+@dataclass(frozen=True)
 class TextStates:
     """What the UNet attends to; `mask` as UNet2DConditionModel's encoder_attention_mask."""
 
@@ -115,43 +129,35 @@ def train_diffusion(
     unet: UNet2DConditionModel,
     prompter: Prompter,
     latents: Latents,
-    steps: int,
-    batch: int,
-    peak: float,
-    unet_share: Callable[[float], float],
+    course: Course,
     save: Callable[[], None],
-    save_every: int,
-    seed: int,
-    label: str,
 ) -> None:
-    """Train in place and end with averaged weights; `unet_share` of the progress 0..1 is the
-    UNet's part of the learning rate. `save` is called now and then with the average in place."""
-    rng = random.Random(seed)
+    """Train in place and end with averaged weights; `save` is called with them in place."""
+    rng = random.Random(course.seed)
+    text_weights, unet_weights = list(prompter.encoder.parameters()), list(unet.parameters())
+    unet_group = {"params": unet_weights, "scale": 1.0}
+    optimizer = torch.optim.AdamW(
+        [{"params": text_weights}, unet_group], course.peak, weight_decay=1e-4, fused=True
+    )
+    average = Average([*text_weights, *unet_weights], DECAY)
     unet.train()
     prompter.encoder.train()
-    text_weights, unet_weights = list(prompter.encoder.parameters()), list(unet.parameters())
-    groups = [{"params": text_weights}, {"params": unet_weights, "scale": 1.0}]
-    optimizer = torch.optim.AdamW(groups, peak, weight_decay=1e-4, fused=True)
-    average = Average([*text_weights, *unet_weights], DECAY)
-    bar = trange(steps, desc=label, mininterval=5)
-    smooth = 1.0
+    bar = trange(course.steps, desc=course.label, mininterval=5)
     for step in bar:
-        share = unet_share(step / steps)
+        share = 0.0 if step < course.text_alone * course.steps else course.unet_share
         unet.requires_grad_(share > 0)
-        groups_now = optimizer.param_groups
-        groups_now[1]["scale"] = share
-        set_learning_rate(optimizer, learning_rate(step, steps, peak))
-        loss = _loss(unet, prompter, latents, batch, rng)
+        optimizer.param_groups[1]["scale"] = share
+        set_learning_rate(optimizer, learning_rate(step, course.steps, course.peak))
+        loss = _loss(unet, prompter, latents, course.batch, rng)
         optimizer.zero_grad()
         loss.backward()
-        for group in groups_now:
-            torch.nn.utils.clip_grad_norm_(group["params"], 1.0)
+        for weights in (text_weights, unet_weights):
+            torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.step()
         average.update()
         if step % 10 == 0:
-            smooth += (loss.item() - smooth) * max(0.02, 1 / (step / 10 + 1))
-            bar.set_postfix(loss=f"{smooth:.4f}", refresh=False)
-        if (step + 1) % save_every == 0 and step + 1 < steps:
+            bar.set_postfix(loss=f"{loss.item():.4f}", refresh=False)
+        if (step + 1) % course.save_every == 0 or step + 1 == course.steps:
             average.swap()
             prompter.unfold()
             save()
@@ -160,7 +166,6 @@ def train_diffusion(
     prompter.unfold()
     unet.requires_grad_(True).eval()
     prompter.encoder.eval()
-    save()
 
 
 def _loss(
@@ -178,7 +183,7 @@ def _loss(
     clean = latents.mean[rows, columns]
     clean = clean + latents.std[rows, columns] * torch.randn(clean.shape).to(clean)
     noise = torch.randn(clean.shape).to(clean)
-    times = torch.randint(1000, rows.shape)
+    times = (1000 * torch.rand(rows.shape).sqrt()).long()  # words decide where noise is strong
     alphas = ALPHAS[times]
     signal, spread = (x.view(-1, 1, 1, 1).to(clean) for x in (alphas.sqrt(), (1 - alphas).sqrt()))
     prompts = [
@@ -193,5 +198,5 @@ def _loss(
         encoder_attention_mask=text.mask,
     ).sample
     ratio = (alphas / (1 - alphas)).to(clean)
-    weight = ratio.clamp(max=SNR_LIMIT) / ratio
+    weight = (ratio.clamp(max=SNR_LIMIT) / ratio).sqrt()
     return (weight * F.mse_loss(guess, noise, reduction="none").mean((1, 2, 3))).mean()

@@ -7,13 +7,13 @@ for small and for big shapes. The language follows from the pipeline's text enco
 
 import argparse
 import json
-import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import diffusers
 import torch
-from diffusers import DDIMScheduler, StableDiffusionPipeline
+from diffusers import StableDiffusionPipeline
 from judge import Verdict, judge
 from PIL import Image
 from prompts import chinese, english
@@ -95,18 +95,18 @@ def main() -> None:
     add("--steps", type=int, default=20)
     add("--guidance", type=float, default=7.5)
     add("--seed", type=int, default=0)
-    add("--ddim", action="store_true", help="use DDIM instead of the saved scheduler")
+    add("--scheduler", metavar="CLASS", help="a diffusers scheduler, instead of the saved one")
     add("--threads", type=int, default=0, help="torch threads (default: torch's choice)")
     add("--grid", type=Path, metavar="PNG", help="save all pictures on one sheet")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
-    warnings.filterwarnings("ignore", message=".*safety checker.*")
     for name in options.folders:
         folder = Path(name) if Path(name).is_dir() else HERE / name
         pipeline = StableDiffusionPipeline.from_pretrained(folder)
-        if options.ddim:
-            pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
+        if options.scheduler:
+            scheduler = getattr(diffusers, options.scheduler)
+            pipeline.scheduler = scheduler.from_config(pipeline.scheduler.config)
         pipeline.set_progress_bar_config(disable=True)
         scenes = withheld_scenes()[: options.count]
         result, pictures, verdicts = evaluate(

@@ -10,13 +10,15 @@ give the same weights. Uses a CUDA device when there is one.
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-from architecture import build_bert, build_clip, build_unet, save_pipeline
+from architecture import build_bert, build_clip, build_unet, build_vae, save_pipeline, save_vae
 from autoencoder import Latents, Pool, encode_pool, polish_decoder, render_pool, train_vae
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from diffusion import BertPrompter, ClipPrompter, train_diffusion
+from diffusion import BertPrompter, ClipPrompter, Course, train_diffusion
+from transformers import BertModel, CLIPTextModel
 from vocabulary import build_bert_tokenizer, build_clip_tokenizer
 
 HERE = Path(__file__).resolve().parent
@@ -42,8 +44,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run_vae(options: argparse.Namespace, pool: Pool, device: torch.device) -> None:
     """Train the autoencoder into sd/vae."""
-    vae = train_vae(pool, options.vae_steps, options.vae_batch, device)
-    vae.cpu().half().save_pretrained(options.output / "sd" / "vae")
+    vae = _trained_vae(options, device).requires_grad_(True) if options.go_on else build_vae()
+    train_vae(vae, pool, options.vae_steps, options.vae_batch, device)
+    save_vae(options.output / "sd" / "vae", vae)
 
 
 def run_sd(options: argparse.Namespace, pool: Pool, device: torch.device) -> None:
@@ -51,20 +54,19 @@ def run_sd(options: argparse.Namespace, pool: Pool, device: torch.device) -> Non
     folder = options.output / "sd"
     vae, latents = _encoded(options, pool, device)
     tokenizer = build_clip_tokenizer(folder / "tokenizer")
-    text_encoder = build_clip(tokenizer).to(device)
-    unet = build_unet().to(device, memory_format=torch.channels_last)
+    text_encoder, unet = build_clip(tokenizer), build_unet()
+    if options.go_on:
+        text_encoder = CLIPTextModel.from_pretrained(folder / "text_encoder")
+        unet = UNet2DConditionModel.from_pretrained(folder / "unet")
+    text_encoder.float().to(device)
+    unet.float().to(device, memory_format=torch.channels_last)
+    course = _course(options, "sd", options.sd_steps, peak=1e-3 if options.go_on else 1.5e-3)
     train_diffusion(
         unet,
         ClipPrompter(text_encoder, tokenizer),
         latents,
-        steps=options.sd_steps,
-        batch=options.batch,
-        peak=1.5e-3,
-        unet_share=lambda progress: 1.0,
+        course,
         save=lambda: save_pipeline(folder, vae, unet, text_encoder, tokenizer),
-        save_every=options.save_every,
-        seed=options.seed,
-        label="sd",
     )
 
 
@@ -73,22 +75,20 @@ def run_taiyi(options: argparse.Namespace, pool: Pool, device: torch.device) -> 
     folder = options.output / "taiyi"
     vae, latents = _encoded(options, pool, device)
     tokenizer = build_bert_tokenizer(folder / "tokenizer")
-    text_encoder = build_bert(tokenizer).to(device)
-    trained = options.output / "sd" / "unet"
-    unet = UNet2DConditionModel.from_pretrained(trained)
-    unet = unet.float().to(device, memory_format=torch.channels_last)
+    text_encoder = build_bert(tokenizer)
+    unet = UNet2DConditionModel.from_pretrained(options.output / "sd" / "unet")
+    if options.go_on:
+        text_encoder = BertModel.from_pretrained(folder / "text_encoder")
+        unet = UNet2DConditionModel.from_pretrained(folder / "unet")
+    text_encoder.float().to(device)
+    unet.float().to(device, memory_format=torch.channels_last)
+    course = _course(options, "taiyi", options.taiyi_steps, peak=1e-3)
     train_diffusion(
         unet,
         BertPrompter(text_encoder, tokenizer),
         latents,
-        steps=options.taiyi_steps,
-        batch=options.batch,
-        peak=1e-3,
-        unet_share=lambda progress: 0.0 if progress < 0.15 else 0.6,
+        replace(course, text_alone=0.15, unet_share=0.5),
         save=lambda: save_pipeline(folder, vae, unet, text_encoder, tokenizer),
-        save_every=options.save_every,
-        seed=options.seed + 1,
-        label="taiyi",
     )
 
 
@@ -96,10 +96,13 @@ def run_polish(options: argparse.Namespace, pool: Pool, device: torch.device) ->
     """Sharpen the decoder, for sd and for taiyi where it is there."""
     vae = _trained_vae(options, device)
     polish_decoder(vae, pool, options.polish_steps, options.vae_batch, device)
-    vae.cpu().half()
     for name in ("sd", "taiyi"):
         if (options.output / name / "model_index.json").exists():
-            vae.save_pretrained(options.output / name / "vae")
+            save_vae(options.output / name / "vae", vae)
+
+
+def _course(options: argparse.Namespace, label: str, steps: int, peak: float) -> Course:
+    return Course(label, steps, options.batch, peak, options.seed, options.save_every)
 
 
 def _encoded(
@@ -131,11 +134,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--threads", type=int, default=0, help="torch threads on a CPU (default: torch's choice)")
     add("--device", help="cuda or cpu (default: cuda where there is one)")
     add("--copies", type=int, default=32, help="pictures of every scene (default: 32)")
-    add("--vae-steps", type=int, default=1600, help="steps of the autoencoder (default: 1600)")
-    add("--vae-batch", type=int, default=16, help="pictures a step of it (default: 16)")
-    add("--sd-steps", type=int, default=2400, help="steps of sd (default: 2400)")
-    add("--taiyi-steps", type=int, default=1200, help="steps of taiyi (default: 1200)")
-    add("--polish-steps", type=int, default=800, help="steps of the decoder (default: 800)")
+    add("--vae-steps", type=int, default=4000, help="steps of the autoencoder (default: 4000)")
+    add("--go-on", action="store_true", help="train on from the weights that are there")
+    add("--vae-batch", type=int, default=8, help="pictures a step of it (default: 8)")
+    add("--sd-steps", type=int, default=2800, help="steps of sd (default: 2800)")
+    add("--taiyi-steps", type=int, default=1700, help="steps of taiyi (default: 1700)")
+    add("--polish-steps", type=int, default=1500, help="steps of the decoder (default: 1500)")
     add("--batch", type=int, default=64, help="pictures a step of sd and taiyi (default: 64)")
     add("--save-every", type=int, default=400, help="steps between interim saves (default: 400)")
     return parser
