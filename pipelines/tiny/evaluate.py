@@ -17,7 +17,7 @@ from diffusers import StableDiffusionPipeline
 from judge import Verdict, judge
 from PIL import Image
 from prompts import chinese, english
-from shapes import Scene, withheld_scenes
+from shapes import SIZES, Scene, withheld_scenes
 from transformers import BertModel
 
 HERE = Path(__file__).resolve().parent
@@ -34,6 +34,8 @@ class Figures:
     shape: float
     background: float
     all: float
+    shape_small: float
+    shape_big: float
     edge_small: float
     edge_big: float
 
@@ -64,16 +66,18 @@ def figures(scenes: Sequence[Scene], verdicts: Sequence[Verdict]) -> Figures:
     """Compare what was asked with what was read."""
     pairs = list(zip(scenes, verdicts, strict=True))
 
-    def share(name: str) -> float:
-        return sum(getattr(s, name) == getattr(v, name) for s, v in pairs) / len(pairs)
+    def share(name: str, *sizes: str) -> float:
+        right = [getattr(s, name) == getattr(v, name) for s, v in pairs if s.size in sizes]
+        return round(sum(right) / max(len(right), 1), 4)
 
     def edge(size: str) -> float:
         widths = [v.edge_width for s, v in pairs if s.size == size and v.shape]
         return round(sum(widths) / max(len(widths), 1), 3)
 
     right = sum(scene == verdict.scene for scene, verdict in pairs) / len(pairs)
-    parts = [share(name) for name in ("size", "color", "shape", "background")]
-    return Figures(len(pairs), *parts, right, edge("small"), edge("big"))
+    parts = [share(name, *SIZES) for name in ("size", "color", "shape", "background")]
+    apart = [share("shape", size) for size in SIZES]
+    return Figures(len(pairs), *parts, right, *apart, *(edge(size) for size in SIZES))
 
 
 def grid(pictures: Sequence[Image.Image], columns: int = 20) -> Image.Image:
