@@ -139,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--vae-batch", type=int, default=8, help="pictures a step of it (default: 8)")
     add("--sd-steps", type=int, default=2800, help="steps of sd (default: 2800)")
     add("--taiyi-steps", type=int, default=1700, help="steps of taiyi (default: 1700)")
-    add("--polish-steps", type=int, default=1500, help="steps of the decoder (default: 1500)")
+    add("--polish-steps", type=int, default=4000, help="steps of the decoder (default: 4000)")
     add("--batch", type=int, default=64, help="pictures a step of sd and taiyi (default: 64)")
     add("--save-every", type=int, default=400, help="steps between interim saves (default: 400)")
     return parser

@@ -150,6 +150,7 @@ def test_the_padding_of_taiyi_may_be_folded(tmp_path: Path) -> None:
     assert (unmasked - plain).abs().max() > 0.01
 
 
+@pytest.mark.slow
 def test_the_training_script_repeats_itself(tmp_path: Path) -> None:
     once = _trained(tmp_path / "once", seed=3)
     assert set(once) == {
