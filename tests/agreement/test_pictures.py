@@ -25,9 +25,13 @@ def test_picture_is_within_2_of_255_and_models_within_1e_4(
 
 
 def test_the_reference_shows_what_the_prompt_says(embedded):
-    """Agreement is about real pictures: torch's own are a red circle on blue."""
+    """Agreement is about real pictures: torch's own are a red circle on blue.
+
+    With the scheduler that the models are saved with; PNDM overshoots at this guidance
+    (pipelines/tiny/README.md), which every engine has to reproduce all the same.
+    """
     for model in PROMPTS:
-        picture = embedded.reference[model, "pndm"].astype(int)
+        picture = embedded.reference[model, "ddim"].astype(int)
         red, _, blue = picture[32, 32]
         assert red > 150 > blue, f"{model}: centre {picture[32, 32]}"
         red, _, blue = picture[2, 2]
