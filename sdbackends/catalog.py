@@ -9,21 +9,31 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-import yaml
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
-from sdbackends import machine
+from sdbackends import environments, machine, records
 from sdbackends.engines import ENGINES
-from sdbackends.errors import BackendNotReadyError, CatalogError
+from sdbackends.errors import BackendNotReadyError
 from sdbackends.machine import Lack
 from sdbackends.resources import backend_names, backends_dir, check_backend
 from sdbackends.settings import Precision
 
 Device = Literal["cpu", "cuda", "tpu"]
+SomePrecisions = Annotated[tuple[Precision, ...], Field(min_length=1)]
+
+
+def _form(precisions: object) -> str:
+    return "mapping" if isinstance(precisions, dict) else "list"
 
 
 class Backend(BaseModel):
@@ -34,6 +44,11 @@ class Backend(BaseModel):
     name: str
     engine: str
     summary: str = Field(min_length=1)
+    #: What `import torch` gives: the real torch, or oneflow dressed as torch.
+    host: Literal["torch", "oneflow"] = "torch"
+    #: The environment that the engine's process runs in, a file of `backends/environments/`;
+    #: None: the engine runs in the script's own process.
+    worker: str | None = None
     #: Versions of Python on which the engine runs.
     python: str = ">=3.10"
     #: What to install, pinned to versions that were tried together.
@@ -43,7 +58,12 @@ class Backend(BaseModel):
     #: Programs that the engine calls; "c++" stands for a compiler by any name.
     programs: tuple[Literal["c++"], ...] = ()
     options: dict[str, Any] = {}
-    precisions: tuple[Precision, ...] = Field(min_length=1)
+    #: For every device, or by device.
+    precisions: Annotated[
+        Annotated[SomePrecisions, Tag("list")]
+        | Annotated[dict[Device, SomePrecisions], Tag("mapping")],
+        Discriminator(_form),
+    ]
     devices: tuple[Device, ...] = Field(min_length=1)
     #: Rank in `auto` by device; a device that is absent is never chosen by `auto`.
     auto: dict[Device, int] = {}
@@ -59,17 +79,51 @@ class Backend(BaseModel):
     @field_validator("python")
     @classmethod
     def _is_specifier(cls, text: str) -> str:
-        return _specifier(text)
+        return records.specifier(text)
 
     @field_validator("modules")
     @classmethod
     def _are_specifiers(cls, modules: dict[str, str]) -> dict[str, str]:
-        return {name: _specifier(text) for name, text in modules.items()}
+        return {name: records.specifier(text) for name, text in modules.items()}
+
+    @field_validator("worker")
+    @classmethod
+    def _known_environment(cls, worker: str | None) -> str | None:
+        if worker is not None and worker not in environments.names():
+            known = ", ".join(environments.names()) or "none"
+            raise ValueError(f"no environment {worker!r}; environments: {known}")
+        return worker
+
+    @model_validator(mode="after")
+    def _precisions_for_each_device(self) -> Backend:
+        if isinstance(self.precisions, dict) and set(self.precisions) != set(self.devices):
+            raise ValueError(
+                f"precisions are for {', '.join(self.precisions)}, "
+                f"but devices are {', '.join(self.devices)}"
+            )
+        return self
+
+    def precisions_on(self, device: str | None) -> tuple[Precision, ...]:
+        """The precisions that the engine has on `device` ("cpu", "cuda", "cuda:1", "tpu").
+
+        None, or a device that the backend does not have: those that it has on any of its devices.
+        """
+        if isinstance(self.precisions, tuple):
+            return self.precisions
+        kind = (device or "").partition(":")[0]
+        for own, precisions in self.precisions.items():
+            if own == kind:
+                return precisions
+        every = (one for precisions in self.precisions.values() for one in precisions)
+        return tuple(dict.fromkeys(every))
 
 
 @dataclasses.dataclass(frozen=True)
 class Readiness:
-    """Whether a backend can run here. `installed`: version of the engine's package, or None."""
+    """Whether a backend can run here. `installed`: version of the engine's package, or None.
+
+    The engine's package is the one of the worker's environment, where the backend has one.
+    """
 
     ready: bool
     installed: str | None
@@ -89,7 +143,9 @@ def load(name: str) -> Backend:
         CatalogError: the file cannot be read or breaks the schema.
     """
     check_backend(name)
-    return auto() if name == "auto" else _read(backends_dir() / f"{name}.yaml")
+    if name == "auto":
+        return auto()
+    return records.read(backends_dir() / f"{name}.yaml", Backend, a_good_one="torch.yaml")
 
 
 def all() -> tuple[Backend, ...]:
@@ -126,8 +182,13 @@ def readiness(backend: Backend) -> Readiness:
         *machine.python_lacks(backend.python),
         *machine.module_lacks(backend.modules, backend.requirements),
         *(machine.compiler_lacks() if "c++" in backend.programs else ()),
+        *(environments.lacks(backend.worker) if backend.worker else ()),
     ]
-    return Readiness(not lacks, machine.version(next(iter(backend.modules))), tuple(lacks))
+    if backend.worker:
+        installed = environments.version(backend.worker)
+    else:
+        installed = machine.version(next(iter(backend.modules)))
+    return Readiness(not lacks, installed, tuple(lacks))
 
 
 def require(name: str) -> Backend:
@@ -150,70 +211,3 @@ def _not_ready(what: str, lacks: Sequence[Lack]) -> BackendNotReadyError:
         why="; ".join(lack.why for lack in lacks),
         mend="\n        ".join(mends) or "`sdbackends doctor` says what is missing",
     )
-
-
-def _read(path: Path) -> Backend:
-    try:
-        text = path.read_text("utf-8")
-        # compose keeps the line of every key, which safe_load forgets.
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise CatalogError(f"{path.name} cannot be read", where=str(path), why=str(error)) from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        why = str(getattr(error, "problem", None) or error)
-        raise CatalogError(
-            f"{path.name} is not YAML", where=where, why=why, mend="mend that line"
-        ) from None
-    if not isinstance(data, dict):
-        raise CatalogError(
-            f"{path.name} holds no mapping",
-            where=f"{path}:1",
-            why=f"a backend is a mapping of keys to values, this is {type(data).__name__}",
-            mend="start from a copy of torch.yaml",
-        )
-    try:
-        return Backend.model_validate({"name": path.stem, **data})
-    except ValidationError as error:
-        raise _schema_error(path, root, error) from None
-
-
-def _schema_error(path: Path, root: yaml.Node | None, error: ValidationError) -> CatalogError:
-    """All broken keys in one message, the place of the first in `where`."""
-    problems = [
-        (_line(root, problem["loc"]), ".".join(map(str, problem["loc"])), problem["msg"])
-        for problem in error.errors()
-    ]
-    return CatalogError(
-        f"{path.name} breaks the schema",
-        where=f"{path}:{problems[0][0]}",
-        why="; ".join(f"line {line}, {key}: {message}" for line, key, message in problems),
-        mend=f"keys: {', '.join(name for name in Backend.model_fields if name != 'name')}",
-    )
-
-
-def _line(node: yaml.Node | None, keys: tuple[int | str, ...]) -> int:
-    """Line (from 1) of the deepest part of `keys` that the file holds."""
-    line = 1
-    for key in keys:
-        if isinstance(node, yaml.MappingNode):
-            found = [pair for pair in node.value if pair[0].value == str(key)]
-            if not found:
-                break
-            line, node = found[0][0].start_mark.line + 1, found[0][1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(key, int):
-            node = node.value[key]
-            line = node.start_mark.line + 1
-        else:
-            break
-    return line
-
-
-def _specifier(text: str) -> str:
-    try:
-        SpecifierSet(text)
-    except InvalidSpecifier:
-        raise ValueError(f'{text!r} is no version range such as ">=3.10"') from None
-    return text

@@ -81,6 +81,7 @@ class Settings:
     fallback: Fallback = "warn"
     rng: Rng = "cpu"
     cache_dir: Path | None = None
+    env_dir: Path | None = None
     log: LogLevel = "info"
 
     @property
@@ -92,6 +93,15 @@ class Settings:
         from platformdirs import user_cache_path
 
         return user_cache_path("sdbackends")
+
+    @property
+    def environments_folder(self) -> Path:
+        """`SD_ENV_DIR`, or `sdbackends/environments` where the user's data are kept."""
+        if self.env_dir is not None:
+            return self.env_dir
+        from platformdirs import user_data_path
+
+        return user_data_path("sdbackends") / "environments"
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str] | None = None) -> Settings:
@@ -108,7 +118,8 @@ class Settings:
             verify=_flag(env, "SD_VERIFY"),
             fallback=cast("Fallback", _one_of(env, "SD_FALLBACK", get_args(Fallback)) or "warn"),
             rng=cast("Rng", _one_of(env, "SD_RNG", get_args(Rng)) or "cpu"),
-            cache_dir=Path(env["SD_CACHE_DIR"]).expanduser() if env.get("SD_CACHE_DIR") else None,
+            cache_dir=_folder(env, "SD_CACHE_DIR"),
+            env_dir=_folder(env, "SD_ENV_DIR"),
             log=cast("LogLevel", _one_of(env, "SD_LOG", get_args(LogLevel)) or "info"),
         )
 
@@ -124,6 +135,10 @@ def _one_of(env: Mapping[str, str], name: str, accepted: tuple[str, ...]) -> str
             mend=f"accepted: {', '.join(accepted)}; unset it for the default",
         )
     return value
+
+
+def _folder(env: Mapping[str, str], name: str) -> Path | None:
+    return Path(env[name]).expanduser() if env.get(name) else None
 
 
 def _flag(env: Mapping[str, str], name: str) -> bool:

@@ -45,7 +45,7 @@ def _print(rows: list[tuple[catalog.Backend, catalog.Readiness]]) -> None:
             backend.engine,
             state.installed or "-",
             " ".join(backend.devices),
-            " ".join(backend.precisions),
+            _precisions(backend),
             ready,
         )
     console = Console()
@@ -57,3 +57,11 @@ def _print(rows: list[tuple[catalog.Backend, catalog.Readiness]]) -> None:
     console.print(f"\nauto on this machine ({device()}): {chosen}")
     if not all(state.ready for _, state in rows):
         console.print("`sdbackends doctor` says how to mend what is missing")
+
+
+def _precisions(backend: catalog.Backend) -> str:
+    """`fp32 bf16`; where they differ by device, `cpu: fp32, cuda: fp32 fp16`."""
+    if isinstance(backend.precisions, tuple):
+        return " ".join(backend.precisions)
+    by_device = backend.precisions.items()
+    return ", ".join(f"{device}: {' '.join(precisions)}" for device, precisions in by_device)

@@ -16,6 +16,7 @@ ENGINES = {
     "eager": "sdbackends.engines.eager:EagerEngine",
     "inductor": "sdbackends.engines.inductor:InductorEngine",
     "jax": "sdbackends.engines.jax.engine:JaxEngine",
+    "oneflow": "sdbackends.engines.oneflow.engine:OneflowEngine",
 }
 
 

@@ -1,0 +1,101 @@
+"""A YAML file in, a checked record out; a file that breaks its schema is refused by line and key.
+
+`backends/*.yaml` and `backends/environments/*.yaml` are read here. The file's stem is the
+record's name.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from pydantic import BaseModel, ValidationError
+
+from sdbackends.errors import CatalogError
+
+Record = TypeVar("Record", bound=BaseModel)
+Keys = tuple[int | str, ...]
+
+
+def read(path: Path, kind: type[Record], *, a_good_one: str) -> Record:
+    """The record in `path`. `a_good_one` is a file of that kind to copy from, for messages.
+
+    Raises:
+        CatalogError: the file cannot be read or breaks the schema.
+    """
+    try:
+        text = path.read_text("utf-8")
+        # compose keeps the line of every key, which safe_load forgets.
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise CatalogError(f"{path.name} cannot be read", where=str(path), why=str(error)) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        why = str(getattr(error, "problem", None) or error)
+        raise CatalogError(
+            f"{path.name} is not YAML", where=where, why=why, mend="mend that line"
+        ) from None
+    if not isinstance(data, dict):
+        raise CatalogError(
+            f"{path.name} holds no mapping",
+            where=f"{path}:1",
+            why=f"it has to be a mapping of keys to values, this is {type(data).__name__}",
+            mend=f"start from a copy of {a_good_one}",
+        )
+    try:
+        return kind.model_validate({"name": path.stem, **data})
+    except ValidationError as error:
+        raise _schema_error(path, root, kind, error) from None
+
+
+def specifier(text: str) -> str:
+    """`text`, when it is a version range; for pydantic's validators."""
+    try:
+        SpecifierSet(text)
+    except InvalidSpecifier:
+        raise ValueError(f'{text!r} is no version range such as ">=3.10"') from None
+    return text
+
+
+def _schema_error(
+    path: Path, root: yaml.Node | None, kind: type[BaseModel], error: ValidationError
+) -> CatalogError:
+    """All broken keys in one message, the place of the first in `where`."""
+    problems = [(*_place(root, problem["loc"]), problem["msg"]) for problem in error.errors()]
+    return CatalogError(
+        f"{path.name} breaks the schema",
+        where=f"{path}:{problems[0][0]}",
+        why="; ".join(f"line {line}, {key}: {message}" for line, key, message in problems),
+        mend=f"keys: {', '.join(name for name in kind.model_fields if name != 'name')}",
+    )
+
+
+def _place(node: yaml.Node | None, keys: Keys) -> tuple[int, str]:
+    """Line (from 1) of the deepest part of `keys` that the file holds, and `keys` as text.
+
+    pydantic also names the form that it took a value for ("list", "mapping"); the file holds no
+    such key, and it is left out.
+    """
+    line, named = 1, []
+    for key in keys:
+        below = _below(node, key)
+        if below is not None:
+            line, node = below
+        if below is not None or key == keys[-1]:
+            named.append(str(key))
+    return line, ".".join(named) or "the file"
+
+
+def _below(node: yaml.Node | None, key: int | str) -> tuple[int, yaml.Node] | None:
+    """What stands under `key`, and the line of the key."""
+    if isinstance(node, yaml.MappingNode):
+        for name, value in node.value:
+            if name.value == str(key):
+                return name.start_mark.line + 1, value
+    elif isinstance(node, yaml.SequenceNode) and isinstance(key, int):
+        return node.value[key].start_mark.line + 1, node.value[key]
+    return None
