@@ -101,7 +101,8 @@ class Builder:
             raise _unsupported(self.label, self.backend, missing)
         weights = weights_of(invocation.module, captured.graph)
         program = engine.build(captured.graph, weights, captured.constants)
-        how = f"capture {_origin(known)}, program {_origin(program.from_cache)}"
+        parts = (f"capture {_origin(known)}", f"program {_origin(program.from_cache)}", program.how)
+        how = ", ".join(part for part in parts if part)
         return _GraphProgram(captured, program), how
 
     def _capture(self, invocation: Invocation) -> tuple[Capture, bool]:

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from sdbackends import catalog, say
+from sdbackends import catalog, machine, say
 from sdbackends.artifacts import CaptureStore
 from sdbackends.build import Builder
 from sdbackends.engines import create
@@ -29,7 +29,7 @@ from sdbackends.host import precision
 from sdbackends.host.imports import when_imported
 from sdbackends.host.overlay import Overlay
 from sdbackends.programs import RoutedModel
-from sdbackends.settings import Precision, Settings
+from sdbackends.settings import Settings
 
 _nn_call = torch.nn.Module.__call__
 
@@ -70,7 +70,7 @@ class Router:
         if "auto" in self._backends:
             say.note(f"SD_BACKEND=auto: {self._backends['auto'].name}")
         for backend in self._backends.values():
-            _check_precision(backend, settings.precision)
+            _check_precision(backend, settings)
         self._engines: dict[str, GraphEngine | ModuleEngine] = {}
         self._models: weakref.WeakKeyDictionary[torch.nn.Module, RoutedModel] = (
             weakref.WeakKeyDictionary()
@@ -202,6 +202,7 @@ class Router:
                 options=backend.options,
                 device=self.settings.device,
                 cache_dir=self.settings.cache_folder / backend.engine,
+                worker=backend.worker,
             )
             self._engines[name] = create(backend.engine, context)
         return self._engines[name]
@@ -217,12 +218,14 @@ class Router:
         )
 
 
-def _check_precision(backend: catalog.Backend, precision: Precision | None) -> None:
-    if precision is not None and precision not in backend.precisions:
+def _check_precision(backend: catalog.Backend, settings: Settings) -> None:
+    device = (settings.device or machine.device()).partition(":")[0]
+    accepted = backend.precisions_on(device)
+    if settings.precision is not None and settings.precision not in accepted:
         raise UsageError(
-            f"the backend {backend.name!r} has no precision {precision!r}",
+            f"the backend {backend.name!r} has no precision {settings.precision!r} on {device}",
             where="SD_PRECISION",
-            mend=f"accepted: {', '.join(backend.precisions)}; unset it for the script's own",
+            mend=f"accepted: {', '.join(accepted)}; unset it for the script's own",
         )
 
 

@@ -19,13 +19,24 @@ from tests.scripts import RunScript
 _run_folder: list[str] = []
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--engines",
+        default="jax,compile",
+        metavar="A,B,…",
+        help="backends that the tests of agreement run on (default: %(default)s)",
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     if "PYTEST_XDIST_WORKER" in os.environ:
         return  # the variables of the process that started this one: one cache for all workers
     folder = tempfile.mkdtemp(prefix="sdbackends-tests-")
     _run_folder.append(folder)
     for name in [name for name in os.environ if name.startswith("SD_")]:
-        del os.environ[name]
+        # Where worker environments stand, and what the chores hand to the tests, is no choice.
+        if name != "SD_ENV_DIR" and not name.startswith("SD_TEST_"):
+            del os.environ[name]
     os.environ.update(
         SD_CACHE_DIR=str(Path(folder, "cache")),
         TORCHINDUCTOR_CACHE_DIR=str(Path(folder, "inductor")),

@@ -36,11 +36,13 @@ class EngineContext:
 
     `device` is None (choose), "cpu", "cuda", "cuda:1", "tpu"; an engine that cannot serve it
     raises `BackendNotReadyError`. `cache_dir` is the engine's own folder; None: keep nothing.
+    `worker` names the environment of the engine's worker process; None: it has none.
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)
     device: str | None = None
     cache_dir: Path | None = None
+    worker: str | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,11 @@ class Program(ABC):
 
     #: True when a compiled artifact was read from the cache directory.
     from_cache: bool = False
+
+    @property
+    def how(self) -> str:
+        """In which of its ways the engine runs this graph, and why; "" where it has only one."""
+        return ""
 
     @abstractmethod
     def __call__(self, inputs: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:

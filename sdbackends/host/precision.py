@@ -1,8 +1,8 @@
 """The dtype of the models: `SD_PRECISION`, and float16 on a machine without CUDA.
 
 `SD_PRECISION` is the dtype in which models are loaded, whatever `torch_dtype` the script names.
-Without CUDA float16 runs as bfloat16, because float16 takes minutes on a CPU; the script's own
-float16 tensors stay as they are, and `tensor.numpy()` of a bfloat16 tensor gives the float16 values
+Without CUDA float16 runs as bfloat16, because float16 takes minutes on a CPU, and under a backend
+that has no bfloat16 on a CPU both run as float32; the script's own float16 tensors stay as they are, and `tensor.numpy()` of a bfloat16 tensor gives the float16 values
 that the script expects. After loading, `.half()` and `.to(float16 or bfloat16)` of a model follow
 the same rule, while `.to(float32)` stays: pipelines upcast the autoencoder so. int8, where a
 backend has it, is an option of the engine and changes nothing here.
@@ -49,11 +49,11 @@ def substituted() -> bool:
 def of_model(asked: Any) -> Any:
     """The dtype for a model for which the script asks `asked` (None: it named none)."""
     chosen = _chosen()
-    dtype = asked if chosen is None else chosen
-    if dtype is torch.float16 and substituted():
-        dtype = torch.bfloat16
-        say.warn_once("fp16", "float16 runs as bfloat16 here (on a CPU float16 takes minutes)")
-    elif chosen is not None and asked is not dtype:
+    wanted = asked if chosen is None else chosen
+    dtype = _runnable(wanted)
+    if dtype is not wanted:
+        return dtype
+    if chosen is not None and asked is not dtype:
         instead = f" instead of {_name(asked)}" if asked is not None else ""
         say.warn_once(
             ("precision", asked, dtype),
@@ -65,21 +65,23 @@ def of_model(asked: Any) -> Any:
 def fitting(
     module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The script's float16 tensors, for a model that runs as bfloat16 instead of float16.
+    """The script's half precision tensors, for a model that runs in another dtype instead.
 
-    float32 too: that is what float16 latents and bfloat16 predictions add up to. Timesteps (one
-    dimension at most) keep their precision; models cast them themselves.
+    For a bfloat16 model float32 too: that is what float16 latents and bfloat16 predictions add up
+    to. Timesteps (one dimension at most) keep their precision; models cast them themselves.
     """
     if not substituted():
         return args, kwargs
-    if next((p.dtype for p in module.parameters()), None) is not torch.bfloat16:
+    dtype = next((p.dtype for p in module.parameters()), None)
+    if dtype is not torch.bfloat16 and dtype is not torch.float32:
         return args, kwargs
+    fitted_dtypes = (torch.float16, torch.bfloat16, torch.float32)
 
     def fit(leaf: Any) -> Any:
-        if not isinstance(leaf, torch.Tensor) or leaf.dtype is torch.bfloat16:
+        if not isinstance(leaf, torch.Tensor) or leaf.dtype not in fitted_dtypes:
             return leaf
         small = leaf.dtype is torch.float32 and leaf.dim() < 2
-        return leaf.to(torch.bfloat16) if leaf.is_floating_point() and not small else leaf
+        return leaf if small else leaf.to(dtype)
 
     fitted: tuple[tuple[Any, ...], dict[str, Any]] = tree_map(fit, (args, kwargs))
     return fitted
@@ -112,6 +114,33 @@ def _chosen() -> torch.dtype | None:
     return None if precision is None else _DTYPES.get(precision)
 
 
+def _runnable(dtype: Any) -> Any:
+    """`dtype`, or what runs in its place on this machine, which is said once."""
+    if not substituted() or not any(dtype is half for half in _HALVES):
+        return dtype
+    lacking = _without_bfloat16()
+    if dtype is torch.bfloat16 and not lacking:
+        return dtype
+    instead = torch.float32 if lacking else torch.bfloat16
+    why = f"{lacking} has no bfloat16 on a CPU" if lacking else "on a CPU float16 takes minutes"
+    say.warn_once(("half", dtype), f"{_name(dtype)} runs as {_name(instead)} here ({why})")
+    return instead
+
+
+@functools.cache
+def _cpu_precisions(backend: str) -> tuple[str, ...]:
+    from sdbackends import catalog  # late: a script that loads no model has no use for it
+
+    return catalog.load(backend).precisions_on("cpu")
+
+
+def _without_bfloat16() -> str | None:
+    """The first backend of this session that cannot run bfloat16 on a CPU."""
+    session = activate.active()
+    names = session.settings.backend.names if session is not None else ()
+    return next((name for name in names if "bf16" not in _cpu_precisions(name)), None)
+
+
 def _name(dtype: Any) -> str:
     return str(dtype).removeprefix("torch.")
 
@@ -131,7 +160,7 @@ def _loader(owner: str, method: str, overlay: Overlay) -> Callable[[ModuleType],
                 dtype = of_model(kwargs.get(key))
                 if dtype is not None:
                     kwargs[key] = dtype
-            return _without_float16(real(cls, *args, **kwargs))
+            return _without_unrunnable(real(cls, *args, **kwargs))
 
         overlay.set(kind, method, classmethod(load))
 
@@ -156,17 +185,15 @@ def _fitted(real: Callable[..., Any]) -> Callable[..., Any]:
     return code
 
 
-def _without_float16(loaded: Any) -> Any:
-    """What came as float16 although nobody asked for it (transformers takes the saved dtype)."""
-    if not substituted():
-        return loaded
+def _without_unrunnable(loaded: Any) -> Any:
+    """What came in half precision although nobody asked for it (transformers: the saved dtype)."""
     model = loaded[0] if isinstance(loaded, tuple) else loaded
     parts = [model, *getattr(model, "components", {}).values()]
     for part in parts:
-        if isinstance(part, torch.nn.Module) and any(
-            p.dtype is torch.float16 for p in part.parameters()
-        ):
-            part.to(of_model(torch.float16))
+        if isinstance(part, torch.nn.Module):
+            for dtype in {parameter.dtype for parameter in part.parameters()}:
+                if _runnable(dtype) is not dtype:
+                    part.to(_runnable(dtype))
     return loaded
 
 
@@ -192,12 +219,7 @@ def _lay_conversions(overlay: Overlay) -> None:
 def _conversion(module: torch.nn.Module, asked: Any) -> Any:
     if not any(asked is half for half in _HALVES):
         return asked
-    if _is_library_model(module):
-        return of_model(asked)
-    if asked is torch.float16 and substituted():
-        say.warn_once("fp16", "float16 runs as bfloat16 here (on a CPU float16 takes minutes)")
-        return torch.bfloat16
-    return asked
+    return of_model(asked) if _is_library_model(module) else _runnable(asked)
 
 
 def _is_library_model(module: torch.nn.Module) -> bool:

@@ -63,7 +63,18 @@ def embedded(embedded_models) -> Embedded:
     return made
 
 
-@pytest.fixture(scope="session", params=["jax", "compile"])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """`--engines` chooses; `graph_engine` leaves out those that take long to build anew."""
+    engines = [name for name in metafunc.config.getoption("--engines").split(",") if name]
+    if "graph_engine" in metafunc.fixturenames:
+        quick = [name for name in engines if not name.startswith("compile")]
+        metafunc.parametrize("graph_engine", quick)
+    for name in ("engine", "on_engine"):
+        if name in metafunc.fixturenames:
+            metafunc.parametrize(name, engines, indirect=name == "on_engine", scope="session")
+
+
+@pytest.fixture(scope="session")
 def on_engine(request, embedded) -> Any:
     """The name of an engine that all models run on, falling back forbidden."""
     seen = pytest.MonkeyPatch()

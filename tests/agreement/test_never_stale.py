@@ -72,15 +72,15 @@ def lora(pipe, folder, seed=0):
     return folder
 
 
-def test_sizes_and_batches_and_back(pipe):
+def test_sizes_and_batches_and_back(graph_engine, pipe):
     calls = [{}, {"size": 48, "batch": 2}, {}, {"size": 48, "batch": 2}]
     expected = [picture(pipe, **call) for call in calls]
-    with sdbackends.use("jax", fallback="error"):
+    with sdbackends.use(graph_engine, fallback="error"):
         for call, reference in zip(calls, expected, strict=True):
             np.testing.assert_allclose(picture(pipe, **call), reference, atol=1e-4)
 
 
-def test_lora_load_scale_and_unload(new_pipe, tmp_path):
+def test_lora_load_scale_and_unload(graph_engine, new_pipe, tmp_path):
     folder = lora(new_pipe(), tmp_path)
 
     def story():
@@ -100,12 +100,12 @@ def test_lora_load_scale_and_unload(new_pipe, tmp_path):
     expected = list(story())
     assert np.abs(expected[0] - expected[1]).max() > 1e-3, "the adapter must be seen at all"
     assert np.abs(expected[1] - expected[2]).max() > 1e-3
-    with sdbackends.use("jax", fallback="error"):
+    with sdbackends.use(graph_engine, fallback="error"):
         for result, reference in zip(story(), expected, strict=True):
             np.testing.assert_allclose(result, reference, atol=2e-4)
 
 
-def test_tiling_and_slicing_switched_on_later():
+def test_tiling_and_slicing_switched_on_later(graph_engine):
     vae = tiny_models.autoencoder()
     latents = torch.randn(2, 4, 12, 24, generator=torch.Generator().manual_seed(0))
 
@@ -121,7 +121,7 @@ def test_tiling_and_slicing_switched_on_later():
 
     expected = list(story())
     assert (expected[0] - expected[1]).abs().max() > 1e-3, "tiles must be seen at all"
-    with sdbackends.use("jax", fallback="error"):
+    with sdbackends.use(graph_engine, fallback="error"):
         for result, reference in zip(story(), expected, strict=True):
             torch.testing.assert_close(result, reference, **CLOSE)
 
@@ -135,7 +135,6 @@ EDITS = {
 }
 
 
-@pytest.mark.parametrize("engine", ["jax", "compile"])
 def test_weights_edited_in_every_way(engine):
     clip, ids = tiny_models.clip_text(), tiny_models.token_ids()
     targets = [
@@ -154,11 +153,11 @@ def test_weights_edited_in_every_way(engine):
             torch.testing.assert_close(result, expected, **CLOSE, msg=lambda m, n=name: f"{n}: {m}")
 
 
-def test_convolutions_edited_in_every_way():
-    """Their weights are laid out anew for XLA, so an edit has to reach the other layout."""
+def test_convolutions_edited_in_every_way(graph_engine):
+    """JAX lays their weights out anew, so an edit has to reach the other layout."""
     decoder = tiny_models.autoencoder().decoder
     latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
-    with sdbackends.use("jax", fallback="error"):
+    with sdbackends.use(graph_engine, fallback="error"):
         decoder(latents)
         for name, edit in EDITS.items():
             edit(decoder.conv_out.weight)
@@ -169,7 +168,6 @@ def test_convolutions_edited_in_every_way():
             torch.testing.assert_close(result, expected, **CLOSE, msg=lambda m, n=name: f"{n}: {m}")
 
 
-@pytest.mark.parametrize("engine", ["jax", "compile"])
 def test_an_adapter_of_the_text_encoder(engine):
     from peft import LoraConfig
 
@@ -192,7 +190,7 @@ def test_an_adapter_of_the_text_encoder(engine):
             torch.testing.assert_close(result, reference, **CLOSE)
 
 
-def test_another_pipeline_over_the_same_models(pipe):
+def test_another_pipeline_over_the_same_models(graph_engine, pipe):
     """`from_pipe` and `components` share modules, and so programs."""
     from diffusers import StableDiffusionImg2ImgPipeline
 
@@ -211,6 +209,6 @@ def test_another_pipeline_over_the_same_models(pipe):
         ).images
 
     expected = run()
-    with sdbackends.use("jax", fallback="error"):
+    with sdbackends.use(graph_engine, fallback="error"):
         picture(pipe)
         np.testing.assert_allclose(run(), expected, atol=1e-4)
