@@ -42,6 +42,10 @@ class BackendNotReadyError(SdError):
     """The backend exists, but a package or a device that it needs is missing."""
 
 
+class NotMadeError(SdError):
+    """A worker environment could not be made or removed."""
+
+
 class CaptureError(SdError):
     """`torch.export` could not turn a model call into a graph."""
 

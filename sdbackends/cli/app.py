@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from sdbackends import __version__
-from sdbackends.cli import cache, demo, doctor, scripts, table
+from sdbackends.cli import cache, demo, doctor, env, scripts, table
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -30,7 +30,7 @@ def sdbackends(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
     ] = False,
 ) -> None:
-    """One unmodified Stable Diffusion script on torch, torch.compile or JAX.
+    """One unmodified Stable Diffusion script on torch, torch.compile, JAX or OneFlow.
 
     \b
     sdbackends demo                              pictures on every backend, side by side
@@ -46,5 +46,6 @@ app.command(
 app.command()(scripts.generate)
 app.command()(table.backends)
 app.command()(doctor.doctor)
+app.add_typer(env.env, name="env")
 app.command()(cache.cache)
 app.command()(demo.demo)
