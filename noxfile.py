@@ -4,6 +4,9 @@ Arguments after `--` are passed on: `nox -s tests -- -k jax`. demo, tests and li
 environment, `.nox/full`, because torch is large; `core` makes a small one for each Python that
 the machine has. An environment is kept until the files that it was made from change.
 
+`nox -s tests-oneflow` runs the tests that need OneFlow: in `.nox/full` too, with the 4 GB of
+`sdbackends env create oneflow` beside it (`nox -s env-oneflow` makes just that).
+
 `SD_TORCH` names another torch than the tested one: `SD_TORCH=torch==2.11.0 nox -s tests`.
 """
 
@@ -14,20 +17,24 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 import nox
 
-nox.needs_version = ">=2024.4.15"
-nox.options.sessions = ["lint", "core", "tests"]
-
 ROOT = Path(__file__).parent
+sys.path.insert(0, str(ROOT))
+import sdbackends.interpreters  # noqa: E402  (standard library only)
+
+nox.needs_version = ">=2024.4.15"
+nox.options.sessions = ["lint", "core", "tests-oneflow", "tests"]
+
 PINS = ROOT / "requirements" / "tested.txt"
 FULL = ["-e", ".[demo,test,lint]"]
 CORE = ["-e", ".", "hypothesis", "pytest", "pytest-timeout"]
 CORE_TESTS = ["tests/core", "tests/shim"]
-MINORS = (10, 11, 12, 13)
+MINORS = sdbackends.interpreters.MINORS
+_PURELIB = "import sysconfig; print(sysconfig.get_path('purelib'))"
+ONEFLOW_TESTS = ["tests/oneflow", "tests/oneflow_host"]
 
 
 @nox.session(python=False)
@@ -39,11 +46,31 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(python=False)
 def tests(session: nox.Session) -> None:
-    """All tests, one process for each core (at most four; `-- -n 0` for one)."""
+    """All tests but those on OneFlow, one process for each core (at most four; `-- -n 0`: one)."""
     python = full_environment(session)
     # Whole files to one process: their session fixtures hold engines that took long to build.
     spread = ["-n", "logical", "--maxprocesses", "4", "--dist", "loadfile"]
-    run(session, python, "-m", "pytest", *spread, *session.posargs)
+    without = [f"--ignore={folder}" for folder in ONEFLOW_TESTS]
+    run(session, python, "-m", "pytest", *spread, *without, *session.posargs)
+
+
+@nox.session(python=False, name="env-oneflow")
+def env_oneflow(session: nox.Session) -> None:
+    """OneFlow's environment, where `sdbackends` looks for it (4 GB; CPython 3.10 is needed)."""
+    python = full_environment(session)
+    run(session, python.with_name("sdbackends"), "env", "create", "oneflow", *session.posargs)
+
+
+@nox.session(python=False, name="tests-oneflow")
+def tests_oneflow(session: nox.Session) -> None:
+    """The tests that need OneFlow: in its worker environment, and in torch's place."""
+    python = full_environment(session)
+    run(session, python.with_name("sdbackends"), "env", "create", "oneflow")
+    hosts = [str(host_environment(session, python, kind)) for kind in ("new", "old")]
+    environ = {"SD_TEST_HOST_PYTHONS": os.pathsep.join(hosts)}
+    # Two processes: each of them starts workers that hold a model of their own.
+    spread = ["-n", "2", "--dist", "loadfile"]
+    run(session, python, "-m", "pytest", *spread, *ONEFLOW_TESTS, *session.posargs, **environ)
 
 
 @nox.session(python=False)
@@ -69,9 +96,10 @@ def core(session: nox.Session) -> None:
         run(session, python, "-m", "pytest", *CORE_TESTS, *options)
 
 
-def run(session: nox.Session, python: Path, *command: str) -> None:
+def run(session: nox.Session, python: Path, *command: str, **more: str) -> None:
     """Run a program of that Python's environment, as in a shell where it is activated."""
     environ = {
+        **more,
         "PATH": os.pathsep.join([str(python.parent), os.environ.get("PATH", "")]),
         # A shell in which sd-mock was evaluated has the shim here.
         "PYTHONPATH": "",
@@ -128,46 +156,48 @@ def environment(
     return python
 
 
+def host_environment(session: nox.Session, full: Path, kind: str) -> Path:
+    """A Python 3.10 with diffusers on top of OneFlow's environment: `.nox/oneflow-host-KIND`.
+
+    A `.pth` file lends it the 4 GB, and sdbackends as it stands here. There is no torch in it.
+    """
+    folder = ROOT / ".nox" / f"oneflow-host-{kind}"
+    python = folder / "bin" / "python"
+    stamp = folder / "made-from.json"
+    requirements = ROOT / "requirements" / f"oneflow-host-{kind}.txt"
+    oneflow = _output(full, "from sdbackends import environments as e; print(e.folder('oneflow'))")
+    lent = [_output(Path(oneflow, "bin", "python"), _PURELIB), str(ROOT)]
+    made_from = {"where": str(folder), "lent": lent, "packages": requirements.read_text()}
+    if python.exists() and stamp.exists() and json.loads(stamp.read_text()) == made_from:
+        session.log(f"environment {folder.relative_to(ROOT)} is up to date")
+        return python
+
+    session.log(f"making the environment {folder.relative_to(ROOT)}")
+    session.run(
+        *(sys.executable, "-m", "virtualenv", "--quiet", "--clear"),
+        *("--python", Path(oneflow, "bin", "python"), folder),
+        external=True,
+    )
+    Path(_output(python, _PURELIB), "lent.pth").write_text("\n".join([*lent, ""]))
+    session.log(f"installing what {requirements.relative_to(ROOT)} lists …")
+    # No dependencies: they would bring torch, and all that is needed is listed.
+    _install(session, python, ["--requirement", str(requirements)], ["--no-deps"])
+    stamp.write_text(json.dumps(made_from))
+    return python
+
+
 def interpreters() -> dict[int, str]:
     """The CPythons of this machine, by minor version: {10: "/usr/bin/python3.10", …}."""
     found: dict[int, str] = {}
-    for candidate in _candidates():
-        minor = _minor(candidate)
-        if minor in MINORS:
-            found.setdefault(minor, str(candidate))
+    for interpreter in sdbackends.interpreters.find():
+        if interpreter.version[1] in MINORS:
+            found.setdefault(interpreter.version[1], str(interpreter.path))
     return found
 
 
-def _candidates() -> Iterable[Path | str]:
-    """Where Pythons are: this one, PATH, and the folders of pyenv, uv and conda."""
-    yield sys.executable
-    for folder in os.get_exec_path():
-        for minor in MINORS:
-            yield Path(folder, f"python3.{minor}")
-    home = Path.home()
-    for pattern in (
-        f"{os.environ.get('PYENV_ROOT', home / '.pyenv')}/versions/3.*/bin/python",
-        f"{os.environ.get('UV_PYTHON_INSTALL_DIR', home / '.local/share/uv/python')}/*/bin/python3",
-        f"{home}/*conda3/bin/python",
-        f"{home}/*conda3/envs/*/bin/python",
-        f"{home}/*forge3/bin/python",
-        f"{home}/*forge3/envs/*/bin/python",
-    ):
-        yield from sorted(Path("/").glob(pattern.lstrip("/")), reverse=True)
-
-
-def _minor(candidate: Path | str) -> int | None:
-    """Which Python 3 this is; None for one that is not CPython, or does not run at all."""
-    # pyenv puts a `python3.12` on PATH that only complains: asking is the only way to know.
-    ask = "import sys, venv; print(sys.implementation.name, *sys.version_info[:2])"
-    if not Path(candidate).is_file():
-        return None
-    try:
-        done = subprocess.run([candidate, "-c", ask], capture_output=True, text=True, timeout=30)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    words = done.stdout.split()
-    return int(words[2]) if words[:2] == ["cpython", "3"] else None
+def _output(python: Path, code: str) -> str:
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 def _install(session: nox.Session, python: Path, what: list[str], options: list[str]) -> None:

@@ -179,8 +179,11 @@ def auto() -> Backend:
 def readiness(backend: Backend) -> Readiness:
     """What `backend` lacks on this machine, each with the command that mends it."""
     lacks = [
-        *machine.python_lacks(backend.python),
-        *machine.module_lacks(backend.modules, backend.requirements),
+        # What this Python lacks does not matter where another one is needed.
+        *(
+            machine.python_lacks(backend.python, backend.requirements)
+            or machine.module_lacks(backend.modules, backend.requirements)
+        ),
         *(machine.compiler_lacks() if "c++" in backend.programs else ()),
         *(environments.lacks(backend.worker) if backend.worker else ()),
     ]
