@@ -1,29 +1,25 @@
-"""`sd-mock`: the text that a shell evaluates so that scripts run on another engine."""
+"""`sd-mock`: the text that a shell evaluates so that scripts run on another engine.
+
+With `--check`, which script would find what it needs on a machine that has OneFlow and no torch.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
-from sdbackends import __version__, shells
+from sdbackends import shells
+from sdbackends.cli import options
 from sdbackends.errors import UsageError
 from sdbackends.launch import check_choice
 
-app = typer.Typer(
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+app = typer.Typer(**options.APP)
 
-
-def _version(asked: bool) -> None:
-    if asked:
-        typer.echo(f"sdbackends {__version__}")
-        raise typer.Exit
+_HOST = "oneflow-host"
 
 
 @app.command()
@@ -37,9 +33,21 @@ def sd_mock(
         Literal["auto", "bash", "zsh", "fish"],
         typer.Option(help="Whose text to write (auto: the shell that asks)."),
     ] = "auto",
-    _: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    check: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="SCRIPT",
+            help="List the torch names that a script and its imports use and OneFlow lacks.",
+            show_default=False,
+        ),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="With --check: those inside libraries too.")
     ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="With --check: write JSON, for programs.")
+    ] = False,
+    _: options.Version = False,
 ) -> None:
     """Print shell text that puts the stand-in for torch in front of every Python script.
 
@@ -51,7 +59,29 @@ def sd_mock(
     eval "$(sd-mock --off)"    everything as it was
 
     Without BACKEND the choice is left to SD_BACKEND. `sdbackends backends` lists the names.
+
+    On a machine that has oneflow and no torch, OneFlow takes torch's place:
+
+    \b
+    sd-mock --check your_script.py     what the script needs and OneFlow lacks
+    eval "$(sd-mock oneflow-host)"     `import torch` is OneFlow from here on
+    python your_script.py
+
+    --check runs nothing. It reads the script and what it imports: your own modules whole, of the
+    libraries of this Python (diffusers, transformers, …) the files that would be imported. Listed
+    are the names in your own files, and those that stop the import of a library; --all adds what
+    libraries only use inside functions or mention, and what a hasattr or a try guards. It knows
+    the methods of tensors where it can see that something is one (torch.Tensor.x, torch.randn(…).x,
+    arguments annotated torch.Tensor); it does not see other methods, the arguments of functions,
+    the methods of modules, or names computed in a run. Exit code 0: nothing listed; 1: something;
+    2: no such file, or not Python.
     """
+    if check is not None:
+        _check(check, backend, off=off, everything=everything, as_json=as_json)
+    if everything or as_json:
+        raise UsageError(
+            "--all and --json belong to --check", mend="sd-mock --check your_script.py"
+        )
     if off and backend is not None:
         raise UsageError(
             f"--off takes no backend, and {backend!r} was given",
@@ -65,3 +95,18 @@ def sd_mock(
         line = shells.eval_line(named, "--off" if off else (backend or ""))
         text = f"# This is shell text; to use it: {line}\n{text}"
     sys.stdout.write(text)
+
+
+def _check(
+    script: Path, backend: str | None, *, off: bool, everything: bool, as_json: bool
+) -> NoReturn:
+    if off or backend not in (None, _HOST):
+        given = "--off" if off else repr(backend)
+        raise UsageError(
+            f"--check does not go with {given}",
+            why=f"it looks at what OneFlow lacks in torch's place, which is {_HOST}",
+            mend=f"sd-mock --check {script}",
+        )
+    from sdbackends.cli.checking import run  # imported late: every shell start runs this module
+
+    raise typer.Exit(run(script, everything=everything, as_json=as_json))

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from sdbackends import __version__
 from sdbackends.settings import Fallback, Precision
+
+#: Of both command lines: plain help without boxes, -h, and errors without a traceback's frame.
+APP: dict[str, Any] = {
+    "add_completion": False,
+    "rich_markup_mode": None,
+    "pretty_exceptions_enable": False,
+    "context_settings": {"help_option_names": ["-h", "--help"]},
+}
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"sdbackends {__version__}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version."),
+]
 
 Backend = Annotated[
     str | None,

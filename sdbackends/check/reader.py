@@ -1,0 +1,408 @@
+"""One file in, a `Source` out: every use of an imported name, with its line and its guards.
+
+The tree is walked in the order in which Python would run it; the bodies of functions come last,
+because they see the module as it is in the end. Nothing of the file is executed.
+"""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import zip_longest
+from pathlib import Path
+
+from sdbackends.check import lazy
+from sdbackends.check.conditions import hasattr_test
+from sdbackends.check.meaning import annotated, constant_getattr, constant_import
+from sdbackends.check.scope import Bound, Flag, Scope, Target
+from sdbackends.check.tries import caught, suppressed
+from sdbackends.check.uses import (
+    After,
+    Default,
+    Guards,
+    Has,
+    Rescue,
+    Source,
+    Tried,
+    Way,
+)
+from sdbackends.check.walk import Walk, World
+
+_Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+_Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
+def read(
+    text: bytes,
+    path: Path,
+    module: str,
+    world: World,
+    *,
+    is_package: bool = False,
+    is_script: bool = False,
+) -> Source:
+    """The `Source` of one file.
+
+    Raises:
+        SyntaxError, ValueError, RecursionError: the text is not Python, or nested beyond measure.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tree = ast.parse(text, str(path))
+    source = Source(path, module)
+    package = module if is_package else module.rpartition(".")[0]
+    _Reader(source, text, world, package, is_script=is_script).module(tree)
+    if is_package and lazy.is_lazy(text):
+        source.exports = lazy.exports(tree, path)
+    return source
+
+
+class _Reader(Walk):
+    """The visitors, one for each kind of node that says something."""
+
+    def __init__(
+        self, source: Source, text: bytes, world: World, package: str, *, is_script: bool
+    ) -> None:
+        super().__init__(source, text, world, is_script=is_script)
+        self.package = package
+        self.postponed = False
+        self.visitors = {
+            ast.Import: self.import_,
+            ast.ImportFrom: self.import_from,
+            ast.Assign: self.assign,
+            ast.AnnAssign: self.annotated_assign,
+            ast.NamedExpr: self.walrus,
+            ast.Global: self.global_,
+            ast.Name: self.name,
+            ast.ExceptHandler: self.handler,
+            ast.MatchAs: self.capture,
+            ast.MatchStar: self.capture,
+            ast.Attribute: self.attribute,
+            ast.Call: self.call,
+            ast.If: self.if_,
+            ast.IfExp: self.conditional,
+            ast.BoolOp: self.and_or,
+            ast.Try: self.try_,
+            getattr(ast, "TryStar", ast.Try): self.try_,  # since Python 3.11
+            ast.With: self.with_,
+            ast.AsyncWith: self.with_,
+            ast.For: self.for_,
+            ast.AsyncFor: self.for_,
+            ast.While: self.while_,
+            ast.ClassDef: self.class_,
+            ast.FunctionDef: self.function_,
+            ast.AsyncFunctionDef: self.function_,
+            ast.Lambda: self.lambda_,
+            **dict.fromkeys(_COMPREHENSIONS, self.comprehension),
+        }
+
+    def module(self, tree: ast.Module) -> None:
+        self.body(tree.body)
+        while self.later:
+            self.later.popleft()()
+        for name, bound in self.scope.names.items():
+            if names := [target.name for target in bound.targets if not target.instance]:
+                self.source.bindings[name] = names
+        self.source.run_at_import = self._called_at_import()
+
+    # Imports and bindings
+
+    def import_(self, node: ast.Import) -> None:
+        for alias in node.names:
+            self.imported(alias.name, None, node.lineno)
+            stands_for = alias.name if alias.asname else alias.name.partition(".")[0]
+            self.bind(alias.asname or stands_for, [Target(stands_for)])
+
+    def import_from(self, node: ast.ImportFrom) -> None:
+        module = self._absolute(node)
+        if module == "__future__":
+            self.postponed |= any(alias.name == "annotations" for alias in node.names)
+        elif module:
+            for alias in node.names:
+                if alias.name == "*":
+                    self.imported(module, None, alias.lineno)
+                    if self.matters(module):
+                        self.source.stars.append(module)
+                else:
+                    self.imported(module, alias.name, alias.lineno)
+                    target = Target(f"{module}.{alias.name}")
+                    self.bind(alias.asname or alias.name, [target])
+
+    def assign(self, node: ast.Assign) -> None:
+        self.visit(node.value)
+        for target in node.targets:
+            self._assign(target, node.value)
+
+    def annotated_assign(self, node: ast.AnnAssign) -> None:
+        # The annotation of a local variable is never evaluated.
+        if not self.postponed and self.function is None:
+            self.visit(node.annotation)
+        if node.value is not None:
+            self.visit(node.value)
+            self._assign(node.target, node.value)
+
+    def walrus(self, node: ast.NamedExpr) -> None:
+        self.visit(node.value)
+        self._assign(node.target, node.value)
+
+    def global_(self, node: ast.Global) -> None:
+        for name in node.names:
+            self.scope.elsewhere[name] = self.scope.outermost()
+
+    def name(self, node: ast.Name) -> None:
+        if not isinstance(node.ctx, ast.Load):
+            self.bind(node.id)
+        elif self.source.stars and self.scope.lookup(node.id) is None:
+            self.use(self.targets(node), node.lineno, "mention")
+
+    def handler(self, node: ast.ExceptHandler) -> None:
+        self.visit(node.type)
+        if node.name:
+            self.bind(node.name)
+        self.body(node.body)
+
+    def capture(self, node: ast.MatchAs | ast.MatchStar) -> None:
+        self.children(node)
+        if node.name:
+            self.bind(node.name)
+
+    # Uses
+
+    def attribute(self, node: ast.Attribute) -> None:
+        self._chain(node, "mention")
+
+    def call(self, node: ast.Call) -> None:
+        func = node.func
+        if isinstance(func, ast.Attribute):
+            self._chain(func, "call")
+        elif isinstance(func, ast.Name):
+            self.calls.setdefault(self.function, set()).add(func.id)
+            self.visit(func)
+        else:
+            self.visit(func)
+        self._asks_by_word(node)
+        module = constant_import(node)
+        if module is not None:
+            self.imported(module, None, node.lineno)
+        for argument in node.args:
+            self.visit(argument)
+        for keyword in node.keywords:
+            self.visit(keyword.value)
+
+    def _asks_by_word(self, node: ast.Call) -> None:
+        """`getattr(torch, "word")`, and `getattr(torch, word)`, which only a run can answer."""
+        if getattr(node.func, "id", "") != "getattr" or len(node.args) < 2:
+            return
+        default = (Default(),) if len(node.args) > 2 else ()
+        owners = self.targets(node.args[0])
+        word = constant_getattr(node)
+        if word is not None:
+            found = [Target(f"{owner.name}.{word}", owner.guards) for owner in owners]
+            self.use(found, node.lineno, "getattr", *default)
+        elif any(owner.name.partition(".")[0] == "torch" for owner in owners):
+            self.computed(node)
+
+    def _chain(self, node: ast.Attribute, way: Way) -> None:
+        """`torch.backends.cudnn.benchmark`, noted once, as a whole."""
+        # Setting an attribute asks only for what stands before it.
+        asked = node.value if isinstance(node.ctx, ast.Store) else node
+        if isinstance(asked, ast.Attribute):
+            self.use(self.targets(asked), asked.end_lineno or asked.lineno, way)
+        root: ast.expr = node
+        while isinstance(root, ast.Attribute):
+            root = root.value
+        if not isinstance(root, ast.Name):
+            self.visit(root)
+
+    # Branches
+
+    def if_(self, node: ast.If) -> None:
+        self.visit(node.test)
+        test = self.test(node.test)
+        self.branch(node.body, test.true)
+        self.branch(node.orelse, test.false)
+
+    def conditional(self, node: ast.IfExp) -> None:
+        self.visit(node.test)
+        test = self.test(node.test)
+        for value, guards in ((node.body, test.true), (node.orelse, test.false)):
+            if guards is not None:
+                with self.under(guards):
+                    self.visit(value)
+
+    def and_or(self, node: ast.BoolOp) -> None:
+        """`hasattr(torch, "x") and torch.x()`: each part is reached through those before it."""
+        known: Guards = ()
+        for value in node.values:
+            with self.under(known):
+                self.visit(value)
+            test = self.test(value)
+            guards = test.true if isinstance(node.op, ast.And) else test.false
+            if guards is None:
+                return
+            known += tuple(guard for guard in guards if isinstance(guard, Has))
+
+    def try_(self, node: ast.Try) -> None:
+        found = caught(node.handlers)
+        self.blocks += 1
+        block = self.blocks
+        self.branches += 1
+        tried = (Tried(block, found.imports, found.attributes),) if found else ()
+        self.body(node.body, tried)
+        for handler in node.handlers:
+            with self.under((Rescue(block),)):
+                self.visit(handler)
+        self.body(node.orelse, (After(block),) if found else ())
+        self.branches -= 1
+        self.body(node.finalbody)
+
+    def with_(self, node: ast.With | ast.AsyncWith) -> None:
+        for item in node.items:
+            self.visit(item.context_expr)
+            if item.optional_vars is not None:
+                self.visit(item.optional_vars)
+        found = suppressed(node.items)
+        self.blocks += bool(found)
+        tried = (Tried(self.blocks, found.imports, found.attributes),) if found else ()
+        self.body(node.body, tried)
+
+    def for_(self, node: ast.For | ast.AsyncFor) -> None:
+        self.visit(node.iter)
+        self.visit(node.target)
+        self.branch([*node.body, *node.orelse], ())
+
+    def while_(self, node: ast.While) -> None:
+        self.visit(node.test)
+        self.branch([*node.body, *node.orelse], ())
+
+    # Scopes
+
+    def class_(self, node: ast.ClassDef) -> None:
+        self._decorators(node.decorator_list)
+        for base in (*node.bases, *(word.value for word in node.keywords)):
+            self.visit(base)
+        self.bind(node.name)
+        name = f"{self.qualname}{node.name}."
+        with self.inside(Scope(self.scope, is_class=True), self.function, name):
+            self.body(node.body)
+
+    def function_(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        self._decorators(node.decorator_list)
+        self._arguments(node.args)
+        if not self.postponed:
+            self.visit(node.returns)
+        self.bind(node.name)
+        self._later(node, f"{self.qualname}{node.name}")
+
+    def lambda_(self, node: ast.Lambda) -> None:
+        self._arguments(node.args)
+        self._later(node, f"{self.qualname}<lambda>")
+
+    def comprehension(self, node: _Comprehension) -> None:
+        with self.inside(Scope(self.scope), self.function, self.qualname):
+            for part in node.generators:
+                self.visit(part.iter)
+                self.visit(part.target)
+                for test in part.ifs:
+                    self.visit(test)
+            if isinstance(node, ast.DictComp):
+                self.visit(node.key)
+                self.visit(node.value)
+            else:
+                self.visit(node.elt)
+
+    def _decorators(self, decorators: Sequence[ast.expr]) -> None:
+        for decorator in decorators:
+            if isinstance(decorator, ast.Name):
+                self.calls.setdefault(self.function, set()).add(decorator.id)
+            self.visit(decorator)
+
+    def _arguments(self, arguments: ast.arguments) -> None:
+        """What is evaluated where the function is defined: defaults and annotations."""
+        for default in (*arguments.defaults, *arguments.kw_defaults):
+            self.visit(default)
+        if not self.postponed:
+            for argument in _all_arguments(arguments):
+                self.visit(argument.annotation)
+
+    def _later(self, node: _Function, qualname: str) -> None:
+        """Walk a function's body once the module has been walked: that is what it will see."""
+        # No exception at the time of the call is caught by a `try` around the definition.
+        guards = tuple(guard for guard in self.guards if not isinstance(guard, Tried))
+        outer = self.scope.around_functions()
+        scope = Scope(outer)
+        for argument in _all_arguments(node.args):
+            found = annotated(argument.annotation, outer)
+            scope.bind(argument.arg, Bound(found), branch=False)
+        self.later.append(partial(self._function_body, node, scope, qualname, guards))
+
+    def _function_body(self, node: _Function, scope: Scope, qualname: str, guards: Guards) -> None:
+        with self.inside(scope, qualname, f"{qualname}.<locals>."), self.under(guards):
+            if isinstance(node, ast.Lambda):
+                self.visit(node.body)
+            else:
+                self.body(node.body)
+
+    # Helpers
+
+    def _assign(self, target: ast.expr, value: ast.expr) -> None:
+        if isinstance(target, ast.Name):
+            if isinstance(value, ast.Constant) and value.value is None:
+                # `torch = None` where the import failed: what it stood for before is what matters.
+                if not self.scope.owns(target.id):
+                    self.bind(target.id)
+                return
+            known = hasattr_test(value, self.reading)
+            flag = Flag(known.true or (), known.false or ()) if known else None
+            self.bind(target.id, self._values(value), flag)
+        elif isinstance(target, ast.Tuple | ast.List):
+            values = value.elts if isinstance(value, ast.Tuple | ast.List) else []
+            if len(values) != len(target.elts):
+                values = []
+            for part, its_value in zip_longest(target.elts, values):
+                self._assign(part, its_value or ast.Constant(...))
+        elif isinstance(target, ast.Starred):
+            self._assign(target.value, ast.Constant(...))
+        else:
+            self.visit(target)
+
+    def _values(self, value: ast.expr) -> list[Target]:
+        """What an assigned value stands for, either branch of a conditional one."""
+        if isinstance(value, ast.IfExp):
+            return [*self._values(value.body), *self._values(value.orelse)]
+        with_default = isinstance(value, ast.Call) and len(value.args) > 2
+        return [
+            replace(found, guards=(*found.guards, Has(found.name, present=True)))
+            if with_default and not found.instance
+            else found
+            for found in self.targets(value)
+        ]
+
+    def _absolute(self, node: ast.ImportFrom) -> str:
+        if not node.level:
+            return node.module or ""
+        parts = self.package.split(".") if self.package else []
+        if node.level > len(parts):
+            return ""
+        base = parts[: len(parts) - node.level + 1]
+        return ".".join([*base, *([node.module] if node.module else [])])
+
+    def _called_at_import(self) -> frozenset[str]:
+        """The module's functions that run while it is imported, as far as it calls them itself."""
+        reached: set[str] = set()
+        following = list(self.calls.get(None, ()))
+        while following:
+            name = following.pop()
+            if name not in reached:
+                reached.add(name)
+                following += self.calls.get(name, ())
+        return frozenset(reached)
+
+
+def _all_arguments(arguments: ast.arguments) -> list[ast.arg]:
+    stars = [word for word in (arguments.vararg, arguments.kwarg) if word is not None]
+    return [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, *stars]
