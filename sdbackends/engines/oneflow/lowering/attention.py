@@ -25,6 +25,8 @@ from sdbackends.engines.oneflow.lowering.tensors import (
 
 #: Scores held at once by eager replay, at most: 256 MB of float32.
 PIECE = 2**26
+#: Below every finite score, and finite itself.
+_LOWEST = float(np.finfo(np.float32).min)
 
 
 @lowers("aten.scaled_dot_product_attention.default")
@@ -107,17 +109,24 @@ def _rows(
     query: Tensor, across: Tensor, value: Tensor, bias: Tensor | None, scale: float
 ) -> Tensor:
     scores = wide(flow.matmul(query * scale, across))
-    weights = flow.softmax(scores, dim=-1) if bias is None else _masked_softmax(scores + bias)
-    return flow.matmul(cast(weights, value.dtype), value)
+    if bias is None:
+        weights = flow.softmax(scores, dim=-1)
+        return flow.matmul(cast(weights, value.dtype), value)
+    scores = scores + bias
+    weights = flow.softmax(flow.clamp(scores, _LOWEST, None), dim=-1)
+    result = flow.matmul(cast(weights, value.dtype), value)
+    return _zeroed(result, flow.amax(scores, dim=-1, keepdim=True))
 
 
-def _masked_softmax(scores: Tensor) -> Tensor:
-    """Where all of a row is -inf, softmax is NaN and torch gives zeros."""
-    highest = flow.amax(scores, dim=-1, keepdim=True)
-    nothing = highest == -math.inf
-    zero = filled([], 0.0, scores.dtype, scores.device)
-    weights = flow.softmax(flow.where(nothing, zero, scores), dim=-1)
-    return flow.where(nothing, zero, weights)
+def _zeroed(result: Tensor, highest: Tensor) -> Tensor:
+    """Rows whose highest score is -inf: softmax has no answer to them, torch gives zeros.
+
+    Here they have been clamped, so that they hold a mean; a factor of 0 is far cheaper than a
+    choice, and a comparison of all scores dearer than their softmax.
+    """
+    batch, heads, rows, width = result.shape
+    seen = cast(highest >= _LOWEST, result.dtype).reshape(-1, 1, 1)
+    return (result.reshape(-1, 1, width) * seen).reshape(batch, heads, rows, width)
 
 
 def _fused_takes(
