@@ -7,6 +7,7 @@ the other packages of another Python), and hands over to server.py. Standard lib
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import importlib.util
 import os
@@ -18,11 +19,16 @@ from pathlib import Path
 
 
 def main(channel: int, life: int) -> None:
+    if sys.version_info < (3, 10):  # noqa: UP036  (it is whatever Python somebody named)
+        sys.exit(f"this is Python {sys.version.split()[0]}; a worker needs 3.10 or newer")
     end_with_parent(life)
     # The parent decides what Ctrl-C means; a dead worker is told by its signal, not by a file of
     # the size of its memory.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    with contextlib.suppress(OSError):
+        # When memory runs out, the kernel should take this process and not the user's script.
+        Path("/proc/self/oom_score_adj").write_text("500")
     for descriptor in (channel, life):
         os.set_inheritable(descriptor, False)
     register_package()

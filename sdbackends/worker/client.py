@@ -4,9 +4,7 @@ A `Worker` is started by the first thing that needs it. A crash, an abort, a han
 or a kill ends the *call* with a named error; the next call starts a new process, once, and the
 programs are built there again when they are next run: what they need lives in memory that belongs
 to this side. Engine errors end the call too, but the process goes on.
-
-A death is charged to the program (by its graph) whose build or call it ended, and made good when
-that program runs well afterwards. With three deaths not made good the worker stays down.
+After repeated deaths (see deaths.py) the worker stays down.
 """
 
 from __future__ import annotations
@@ -20,9 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import sdbackends.errors
 from sdbackends.capture.graph import Graph
 from sdbackends.errors import BackendNotReadyError, BuildError, RunError, SdError
+from sdbackends.worker import failures
+from sdbackends.worker.deaths import NOBODY, Deaths
 from sdbackends.worker.exchange import Array
 from sdbackends.worker.process import Lost, Process
 from sdbackends.worker.program import Placed, RemoteProgram
@@ -31,9 +30,6 @@ from sdbackends.worker.segment import Segment
 from sdbackends.worker.spec import WorkerSpec
 
 __all__ = ["Memory", "Placed", "RemoteProgram", "Segment", "Worker", "WorkerSpec"]
-
-#: So many deaths that were not made good, and no new process is started.
-MAX_DEATHS = 3
 
 
 @dataclass(frozen=True)
@@ -52,8 +48,7 @@ class Worker:
         self._lock = threading.Lock()
         self._life = _Life()
         self._about: Message = {}
-        self._deaths: dict[str, int] = {}
-        self._last_death = ""
+        self._deaths = Deaths()
         self._gone: deque[tuple[str, int]] = deque()
         self._finalize = weakref.finalize(self, self._life.end)
         _workers.add(self)
@@ -108,11 +103,9 @@ class Worker:
             if program.number not in process.programs:
                 self._place(program, process, RunError)
             request = {"do": "run", "program": program.number}
-            blame = program.graph.hash()
-            self._ask(process, request, (), self.spec.call_timeout, blame, RunError)
-            # It runs well: deaths that it caused, or that nobody did, are made good.
-            for name in (blame, _NOBODY):
-                self._deaths.pop(name, None)
+            culprit = program.graph.hash()
+            self._ask(process, request, (), self.spec.call_timeout, culprit, RunError)
+            self._deaths.make_good(culprit)
 
     def memory(self) -> Memory:
         """What the worker's process takes now, and at most so far."""
@@ -140,12 +133,14 @@ class Worker:
             self._send_gone(process)
             return process
         if process is not None:
-            self._bury(_NOBODY, process.why_dead())
-        self._check_deaths()
+            self._life.process = None
+            self._deaths.charge(NOBODY, process.bury())
+        if self._deaths.too_many:
+            raise failures.stays_down(self.spec, self._deaths)
         try:
             process = self._life.start(self.spec)
         except OSError as error:
-            raise self._not_ready(str(error)) from None
+            raise failures.not_started(self.spec, str(error)) from None
         request = {
             "do": "start",
             "engine": self.spec.engine,
@@ -154,7 +149,7 @@ class Worker:
         }
         try:
             self._about = self._ask(
-                process, request, (), self.spec.start_timeout, _NOBODY, BackendNotReadyError
+                process, request, (), self.spec.start_timeout, NOBODY, BackendNotReadyError
             )
         except SdError:
             self._life.end()
@@ -180,67 +175,26 @@ class Worker:
         request: Message,
         segments: Iterable[Segment],
         timeout: float,
-        blame: str,
-        error: type[SdError],
+        culprit: str,
+        kind: type[SdError],
     ) -> Message:
-        """The worker's answer; whatever goes wrong becomes `error`."""
-        what = f"the {self.spec.name} worker {_FAILED[request['do']]}"
+        """The worker's answer; whatever goes wrong becomes an error of this kind."""
+        doing = request["do"]
         try:
             answer = process.ask(request, segments, timeout)
         except FrameTooLongError as long:
-            raise error(what, why=str(long), mend=_MEND_MODEL) from None
+            raise failures.refused(self.spec, doing, str(long), kind) from None
         except Lost as lost:
-            self._bury(blame, lost.why)
-            starting = error is BackendNotReadyError
-            raise error(
-                what,
-                where=str(self.spec.python),
-                why=lost.why,
-                mend=self._mend_start() if starting else _MEND_DEATH,
-            ) from None
+            self._life.process = None
+            self._deaths.charge(culprit, lost.why)
+            raise failures.lost(self.spec, doing, lost.why, kind) from None
         except BaseException:
-            # Interrupted: its answer would come too late, and be taken for another's.
+            # Interrupted (that is no death): its answer would come too late.
             self._life.end()
             raise
         if "error" in answer:
-            raise self._told(answer["error"], what, error)
+            raise failures.told(self.spec, doing, answer["error"], kind)
         return answer
-
-    def _told(self, told: Message, what: str, error: type[SdError]) -> SdError:
-        """The exception that the worker tells of."""
-        if "parts" in told:
-            named = getattr(sdbackends.errors, told["class"], error)
-            return named(**told["parts"])
-        why = f"{told['type']}: {told['text'][:2000]}"
-        if error is BackendNotReadyError:
-            return self._not_ready(why)
-        return error(what, where=told["where"], why=why, mend=_MEND_MODEL)
-
-    def _not_ready(self, why: str) -> BackendNotReadyError:
-        what = f"the {self.spec.name} worker {_FAILED['start']}"
-        return BackendNotReadyError(
-            what, where=str(self.spec.python), why=why, mend=self._mend_start()
-        )
-
-    def _mend_start(self) -> str:
-        return (
-            f"`sdbackends env create {self.spec.name}` makes its environment; `sdbackends doctor`"
-        )
-
-    def _bury(self, blame: str, why: str) -> None:
-        self._life.process = None
-        self._deaths[blame] = self._deaths.get(blame, 0) + 1
-        self._last_death = why
-
-    def _check_deaths(self) -> None:
-        deaths = sum(self._deaths.values())
-        if deaths >= MAX_DEATHS:
-            raise BackendNotReadyError(
-                f"the {self.spec.name} worker stays down after {deaths} deaths",
-                where=str(self.spec.python),
-                why=f"the last time, {self._last_death}",
-                mend="SD_BACKEND=torch, or start the script again",
-            )
 
     def _forget_memory(self, number: int) -> None:
         self._forget("memory", number)
@@ -294,12 +248,7 @@ class _Life:
             process.abandon()
 
 
-#: Deaths at the start, or found when nothing was asked.
-_NOBODY = ""
-_FAILED = {"start": "cannot start", "build": "could not build the program", "run": "failed"}
-_MEND_DEATH = "the next call starts it anew; SD_BACKEND=torch runs without it"
-_MEND_MODEL = "a smaller size or batch, or SD_BACKEND=torch"
-
+#: For the moment when one of our processes forks.
 _workers: weakref.WeakSet[Worker] = weakref.WeakSet()
 
 

@@ -8,6 +8,7 @@ takes and gives. Both sides use it; it needs numpy and the graph only.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
@@ -101,7 +102,8 @@ def numpy_name(dtype: str) -> str:
     Raises:
         ValueError: it does not (bfloat16, float8).
     """
-    try:
-        return np.dtype(dtype).name
-    except TypeError:
-        raise ValueError(f"numpy has no {dtype}, so no memory can be shared in it") from None
+    with suppress(TypeError):
+        # Others (ml_dtypes) may have taught numpy more in one of the two processes.
+        if np.dtype(dtype).isbuiltin == 1:
+            return np.dtype(dtype).name
+    raise ValueError(f"numpy has no {dtype}, so no memory can be shared in it")

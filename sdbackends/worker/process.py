@@ -8,21 +8,23 @@ What the worker (or a C library in it) prints goes to memory, of which only the 
 from __future__ import annotations
 
 import os
-import re
-import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from sdbackends.worker.output import Output
 from sdbackends.worker.protocol import Channel, Message, ProtocolError, SilenceError, encode
 from sdbackends.worker.segment import Segment
 from sdbackends.worker.spec import WorkerSpec, clean_environment
+from sdbackends.worker.words import exit_status
 
 #: How often a waiting parent looks whether the process is still there.
 _LOOK_SECONDS = 1.0
-_BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
+#: How long a process may take to end after it closed its channel.
+_END_SECONDS = 5.0
+_BOOTSTRAP = Path(__file__).resolve().with_name("bootstrap.py")
 
 
 class Lost(Exception):
@@ -41,7 +43,7 @@ class Process:
     """
 
     def __init__(self, spec: WorkerSpec) -> None:
-        self.output = Output()
+        self._output = Output()
         #: The programs that were built in it, by number.
         self.programs: set[int] = set()
         self._known: set[int] = set()
@@ -65,8 +67,8 @@ class Process:
             [str(spec.python), *flags, str(_BOOTSTRAP), str(channel), str(life)],
             pass_fds=(channel, life),
             stdin=subprocess.DEVNULL,
-            stdout=self.output.descriptor,
-            stderr=self.output.descriptor,
+            stdout=self._output.fileno(),
+            stderr=self._output.fileno(),
             env={**clean_environment(os.environ), **spec.environ},
             # Out of the terminal's reach: what Ctrl-C means is decided here.
             start_new_session=True,
@@ -90,27 +92,26 @@ class Process:
         deadline = time.monotonic() + timeout
         self._requests += 1
         frame, new = self._frame({**request, "id": self._requests}, segments)
+        descriptors = [segment.descriptor for segment in new]
+        self._output.mark()
         try:
             self._channel.patience(timeout)
-            self._channel.send(frame, [segment.descriptor for segment in new])
+            self._channel.send(frame, descriptors)
             self._known |= {segment.number for segment in new}
             self._wait(deadline, timeout)
-            answer, descriptors = self._channel.receive()
-            if answer.get("id") != self._requests or descriptors:
+            answer, _ = self._channel.receive()
+            if answer.get("id") != self._requests:
                 raise ProtocolError(f"an answer to another question: {str(answer)[:200]}")
         except EOFError:
-            raise self._lost(self._how_it_ended()) from None
+            raise Lost(self.bury()) from None
         except ProtocolError as error:
-            raise self._lost(f"it answered with {error}") from None
-        except SilenceError as error:
-            raise self._lost(str(error)) from None
-        except TimeoutError as error:
-            raise self._lost(str(error)) from None
-        self.output.trim()
+            raise Lost(self._end(f"nonsense came from it: {error}")) from None
+        except (SilenceError, TimeoutError) as error:
+            raise Lost(self._end(str(error))) from None
         return answer
 
     def forget(self, programs: list[int], memory: list[int]) -> None:
-        """Tell it what is needed no more. There is no answer; if it is gone, the next sees it."""
+        """Tell it what is needed no more. There is no answer; who asks next sees it dead."""
         self.programs -= set(programs)
         self._known -= set(memory)
         frame, _ = self._frame({"do": "forget", "programs": programs, "memory": memory}, ())
@@ -118,7 +119,7 @@ class Process:
             self._channel.patience(_LOOK_SECONDS)
             self._channel.send(frame)
         except (EOFError, SilenceError):
-            self.kill()
+            self._popen.kill()
 
     def kill(self) -> None:
         """End it now; nothing of it is left behind."""
@@ -132,11 +133,13 @@ class Process:
         # Not our child: nothing to wait for, and no warning that it still runs.
         self._popen.returncode = 0
 
-    def why_dead(self) -> str:
-        """How a process ended that was found dead; it is cleared away."""
-        why = self._how_it_ended()
-        self.kill()
-        return why
+    def bury(self) -> str:
+        """Clear away a process that was found dead, or is to be; says how it ended, in words."""
+        try:
+            why = exit_status(self._popen.wait(timeout=_END_SECONDS))
+        except subprocess.TimeoutExpired:
+            why = "it closed its channel"
+        return self._end(why)
 
     def _frame(self, request: Message, segments: Iterable[Segment]) -> tuple[bytes, list[Segment]]:
         needed = {segment.number: segment for segment in segments}
@@ -152,79 +155,17 @@ class Process:
                 raise EOFError
             if time.monotonic() >= deadline:
                 raise TimeoutError(f"no answer within {timeout:g} s; it was ended")
-            self.output.trim()
+            self._output.trim()
 
-    def _lost(self, why: str) -> Lost:
-        words = self.output.last_words()
+    def _end(self, why: str) -> str:
+        """Kill it; `why` with its last words."""
+        words = self._output.last_words()
         self.kill()
-        return Lost(why + (f"; its last words:\n{words}" if words else ""))
-
-    def _how_it_ended(self) -> str:
-        try:
-            code = self._popen.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            return "it closed its channel"
-        return exit_words(code)
+        return f"{why}; its last words:\n          {words}" if words else why
 
     def _close_ends(self) -> None:
         self._channel.close()
         if self._life >= 0:
             os.close(self._life)
             self._life = -1
-        self.output.close()
-
-
-def exit_words(code: int) -> str:
-    """An exit status in words; a shell in between tells a signal as 128 + its number."""
-    number = -code if code < 0 else code - 128
-    if number not in {member.value for member in signal.Signals}:
-        return f"it ended with exit code {code}"
-    name = signal.Signals(number).name
-    hints = {
-        "SIGKILL": " (as the kernel does when memory runs out)",
-        "SIGABRT": " (a library gave up)",
-        "SIGSEGV": " (a crash in C code)",
-    }
-    return f"it was ended by {name}{hints.get(name, '')}"
-
-
-class Output:
-    """What the worker prints on stdout and stderr: kept in memory, the end of it only."""
-
-    _LIMIT = 256 * 1024
-    _KEPT = 8 * 1024
-    #: Lines of a C++ stack trace, which would push the message out of sight.
-    _STACK = re.compile(r"\s*@\s+0x|\*\*\* Check failure stack trace")
-
-    def __init__(self) -> None:
-        self.descriptor = os.memfd_create("sdbackends-output", os.MFD_CLOEXEC)
-        import fcntl
-
-        # The worker appends, also after the memory was cut.
-        fcntl.fcntl(self.descriptor, fcntl.F_SETFL, os.O_APPEND | os.O_RDWR)
-        self._kept = b""
-
-    def trim(self) -> None:
-        """Cut it when it has grown long."""
-        if self.descriptor >= 0 and os.fstat(self.descriptor).st_size > self._LIMIT:
-            self._kept = self._end()
-            os.ftruncate(self.descriptor, 0)
-
-    def last_words(self, lines: int = 8) -> str:
-        """The last lines that say something, indented for a message."""
-        text = (self._kept + self._end()).decode(errors="replace")
-        said = [line.rstrip() for line in text.splitlines() if line.strip()]
-        told = [line[:300] for line in said if not self._STACK.match(line)]
-        return "\n".join(f"          {line}" for line in told[-lines:])
-
-    def close(self) -> None:
-        if self.descriptor >= 0:
-            self._kept = self._end()
-            os.close(self.descriptor)
-            self.descriptor = -1
-
-    def _end(self) -> bytes:
-        if self.descriptor < 0:
-            return b""
-        size = os.fstat(self.descriptor).st_size
-        return os.pread(self.descriptor, self._KEPT, max(0, size - self._KEPT))
+        self._output.close()

@@ -22,13 +22,19 @@ _numbers = count(1)
 class Segment:
     """One piece of shared memory; `number` names it between the two sides."""
 
-    def __init__(self, number: int, descriptor: int, size: int) -> None:
+    def __init__(
+        self,
+        number: int,
+        size: int,
+        memory: mmap.mmap,
+        descriptor: int | None = None,
+        closed: Callable[[int], None] | None = None,
+    ) -> None:
         self.number = number
         self.size = size
-        self._descriptor: int | None = descriptor
-        # The kernel knows whole pages only, and none of no bytes.
-        self._map: mmap.mmap | None = mmap.mmap(descriptor, max(size, 1))
-        self._closed: Callable[[int], None] | None = None
+        self._memory: mmap.mmap | None = memory
+        self._descriptor = descriptor
+        self._closed = closed
 
     @classmethod
     def create(cls, size: int, closed: Callable[[int], None] | None = None) -> Segment:
@@ -41,39 +47,39 @@ class Segment:
             raise OSError("memory without a name needs Linux (memfd_create)")
         descriptor = os.memfd_create("sdbackends", os.MFD_CLOEXEC)
         try:
+            # The kernel knows whole pages only, and none of no bytes.
             os.ftruncate(descriptor, max(size, 1))
-            segment = cls(next(_numbers), descriptor, size)
+            memory = mmap.mmap(descriptor, max(size, 1))
         except BaseException:
             os.close(descriptor)
             raise
-        segment._closed = closed
-        return segment
+        return cls(next(_numbers), size, memory, descriptor, closed)
 
     @classmethod
-    def borrow(cls, number: int, descriptor: int, size: int) -> Segment:
-        """The memory behind a descriptor that the owner sent; takes the descriptor."""
+    def borrow(cls, number: int, size: int, descriptor: int) -> Segment:
+        """The memory behind a descriptor that the owner sent; closes the descriptor."""
         try:
-            return cls(number, descriptor, size)
+            return cls(number, size, mmap.mmap(descriptor, max(size, 1)))
         finally:
             os.close(descriptor)
 
     @property
     def buffer(self) -> mmap.mmap:
         """The memory, writable, for `numpy.frombuffer` and `torch.frombuffer`."""
-        if self._map is None:
+        if self._memory is None:
             raise ValueError("this shared memory was closed")
-        return self._map
+        return self._memory
 
     @property
     def descriptor(self) -> int:
-        """For the other side."""
+        """For the other side; only the owner has it."""
         if self._descriptor is None:
-            raise ValueError("this shared memory was closed")
+            raise ValueError("this shared memory was closed, or is borrowed")
         return self._descriptor
 
     def close(self) -> None:
         """Give it up on this side. Views that still exist keep their pages."""
-        descriptor, self._descriptor, self._map = self._descriptor, None, None
+        descriptor, self._descriptor, self._memory = self._descriptor, None, None
         if descriptor is None:
             return
         os.close(descriptor)
@@ -81,5 +87,4 @@ class Segment:
             self._closed(self.number)
 
     def __del__(self) -> None:
-        if getattr(self, "_descriptor", None) is not None:
-            self.close()
+        self.close()

@@ -88,13 +88,15 @@ class Server:
     def answer_next(self) -> None:
         request, descriptors = self._channel.receive()
         for (number, size), descriptor in zip(request["segments"], descriptors, strict=True):
-            self._segments[number] = Segment.borrow(number, descriptor, size)
+            self._segments[number] = Segment.borrow(number, size, descriptor)
+        number = {"id": request["id"]} if "id" in request else {}
         try:
-            answer = self._requests[request["do"]](request)
+            frame = encode({**number, **self._requests[request["do"]](request)})
         except (Exception, SystemExit) as error:
-            answer = {"error": describe_error(error)}
-        if "id" in request:
-            self._channel.send(encode({"id": request["id"], **answer}))
+            traceback.print_exc()
+            frame = encode({**number, "error": describe_error(error)})
+        if number:
+            self._channel.send(frame)
 
     def _start(self, request: Message) -> Message:
         sys.path[:0] = request["path"]

@@ -96,6 +96,10 @@ def hang():
     time.sleep(1000)
 
 
+def slow():
+    time.sleep(0.6)
+
+
 def hang_in_c():
     """In C code that keeps the interpreter's lock, as a long kernel does."""
     ctypes.PyDLL(None).sleep(1000)
@@ -130,6 +134,7 @@ KINDS = {
     "kill": kill,
     "leave": leave,
     "quit": quit_at_once,
+    "slow": slow,
     "hang": hang,
     "hang_in_c": hang_in_c,
     "noise": noise,

@@ -1,0 +1,3 @@
+"""An engine whose library does not load."""
+
+raise ImportError("libbroken.so: cannot open shared object file")
