@@ -98,7 +98,7 @@ class Backend(BaseModel):
     def _precisions_for_each_device(self) -> Backend:
         if isinstance(self.precisions, dict) and set(self.precisions) != set(self.devices):
             raise ValueError(
-                f"precisions are for {', '.join(self.precisions)}, "
+                f"precisions are for {', '.join(self.precisions) or 'none'}, "
                 f"but devices are {', '.join(self.devices)}"
             )
         return self

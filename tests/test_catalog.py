@@ -78,7 +78,13 @@ def test_a_name_is_no_path(name: str) -> None:
         (GOOD.replace("eager", "warp"), 1, "no engine 'warp'"),
         (GOOD + "colour: red\n", 7, "colour"),
         (GOOD.replace("[fp32]", "[fp32, fp3]"), 5, "precisions.1"),
+        (GOOD.replace("[fp32]", "{cpu: [fp32, fp3]}"), 5, "precisions.cpu.1"),
+        (GOOD.replace("[fp32]", "{}"), 1, "precisions are for none"),
+        (GOOD.replace("[fp32]", "{gpu: [fp32]}"), 5, "precisions.gpu"),
+        (GOOD.replace("[cpu]", "[cpu, cuda]").replace("[fp32]", "{cpu: [fp32]}"), 1, "devices"),
         (GOOD.replace(">=2", "new"), 4, "no version range"),
+        (GOOD + "host: jax\n", 7, "host"),
+        (GOOD + "worker: warp\n", 7, "no environment 'warp'"),
         (GOOD.replace("summary: a test\n", ""), 1, "summary"),
         (GOOD + "options: [\n", 8, "expected the node content"),
         ("- torch\n", 1, "list"),
@@ -93,6 +99,17 @@ def test_a_broken_file_is_refused_with_its_line_and_key(
         catalog.load("mine")
     assert f"mine.yaml:{line}" in error.value.where
     assert why in error.value.why
+
+
+def test_precisions_are_those_of_every_device_or_of_each(folder: Path) -> None:
+    (folder / "all.yaml").write_text(GOOD.replace("[fp32]", "[fp32, bf16]"))
+    assert catalog.load("all").precisions_on("cuda") == ("fp32", "bf16")
+    each = GOOD.replace("[fp32]", "{cpu: [fp32], cuda: [fp16, fp32]}")
+    (folder / "each.yaml").write_text(each.replace("[cpu]", "[cpu, cuda]"))
+    backend = catalog.load("each")
+    assert backend.precisions_on("cpu") == ("fp32",)
+    assert backend.precisions_on("cuda:1") == ("fp16", "fp32")
+    assert backend.precisions_on(None) == backend.precisions_on("tpu") == ("fp32", "fp16")
 
 
 def test_bytes_that_are_no_text_are_refused(folder: Path) -> None:

@@ -63,6 +63,17 @@ def test_backends_for_programs() -> None:
 
 
 @pytest.mark.usefixtures("no_jax")
+def test_backends_says_which_precisions_are_for_which_device(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch = catalog.load("torch")
+    of_each = torch.model_copy(update={"precisions": {"cpu": ("fp32",), "cuda": ("fp16", "fp32")}})
+    monkeypatch.setattr(catalog, "all", lambda: (of_each,))
+    monkeypatch.setattr(catalog, "auto", lambda: torch)
+    assert "cpu: fp32, cuda: fp16 fp32" in call("backends", env={"COLUMNS": "200"}).stdout
+
+
+@pytest.mark.usefixtures("no_jax")
 @pytest.mark.parametrize(
     ("names", "code"), [([], 0), (["torch"], 0), (["jax"], 1), (["torch", "jax"], 1)]
 )

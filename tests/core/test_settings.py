@@ -72,3 +72,11 @@ def test_the_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     home = Settings.from_environment({"SD_CACHE_DIR": "~/here"}).cache_folder
     assert home == tmp_path / "here"
     assert Settings().cache_folder.name == "sdbackends"
+
+
+def test_the_folder_of_the_environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings.from_environment({"SD_ENV_DIR": str(tmp_path)}).environments_folder == tmp_path
+    monkeypatch.setenv("HOME", str(tmp_path))
+    home = Settings.from_environment({"SD_ENV_DIR": "~/here"}).environments_folder
+    assert home == tmp_path / "here"
+    assert Settings().environments_folder.parts[-2:] == ("sdbackends", "environments")

@@ -78,6 +78,7 @@ def test_what_is_in_it(wheel: Path) -> None:
         inside = {n if n.startswith("sdbackends/") else f"sdbackends/{n}" for n in tracked}
         assert inside <= names
     assert {f"sdbackends/shim/{n}" for n in ("sitecustomize.py", "torch/__init__.py")} <= names
+    assert "sdbackends/backends/environments/oneflow.yaml" in names
     assert {n.partition("/")[0].partition("-")[0] for n in names} == {"sdbackends"}
     assert not [n for n in names if "__pycache__" in n or "/tests/" in n]
 
@@ -91,6 +92,7 @@ def test_it_stands_alone(installed: Installed) -> None:
 
 def test_the_commands_answer(installed: Installed) -> None:
     assert "jax" in installed.run("sdbackends", "backends").stdout
+    assert "OneFlow" in installed.run("sdbackends", "env", "list").stdout
     assert str(installed.prefix) in installed.run("sd-mock", "jax", "--shell", "bash").stdout
 
 
