@@ -43,7 +43,8 @@ def check(
         followed = follow(source, modules, progress)
         asking = Names(followed, modules)
         answer = opened.ask(asking.all)
-    return Report.of(script, followed, findings(followed, asking, answer.lacking), answer)
+        found = findings(followed, asking, answer.lacking)
+    return Report.of(script, followed, found, answer, modules)
 
 
 def _read_script(script: Path, modules: Modules) -> Source:

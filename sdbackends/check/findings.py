@@ -164,7 +164,6 @@ class Names:
             yield f"{module}.{source.exports[first]}.{rest}"
         for target in source.bindings.get(first, ()):
             yield f"{target}{dot}{tail}"
-        if first not in source.bindings:
+        if first not in source.names:
             for star in source.stars:
-                if not star.startswith("torch"):
-                    yield f"{star}.{rest}"
+                yield f"{star}.{rest}"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from sdbackends.check.modules import Modules
-from sdbackends.check.reader import read
+from sdbackends.check.reading import Reading
 from sdbackends.check.uses import Condition, Guards, Import, Rescue, Source, Tried
 from sdbackends.check.walk import World
 
@@ -62,18 +62,19 @@ class Followed:
 
 def world(modules: Modules) -> World:
     """What the reader of one file has to know of the others."""
-    return World(lambda package: modules.kind(package) != "other", modules.installed)
+    return World(modules.kind, modules.installed)
 
 
 def follow(script: Source, modules: Modules, progress: Callable[[int], None]) -> Followed:
     """Read everything that `script`, read already, leads to."""
-    return _Follower(modules, progress).run(script)
+    # The processes end here: they hold the oracle's pipe open as long as they live.
+    with Reading(world(modules)) as reading:
+        return _Follower(modules, reading, progress).run(script)
 
 
 class _Follower:
-    def __init__(self, modules: Modules, progress: Callable[[int], None]) -> None:
-        self.modules, self.progress = modules, progress
-        self.world = world(modules)
+    def __init__(self, modules: Modules, reading: Reading, progress: Callable[[int], None]) -> None:
+        self.modules, self.reading, self.progress = modules, reading, progress
         self.result = Followed()
         self.seen: set[str] = set()
         self.queue: deque[str] = deque()
@@ -84,9 +85,22 @@ class _Follower:
         self.queue.append(SCRIPT)
         while self.queue:
             name = self.queue.popleft()
-            self._imports_of(name, self.result.sources[name])
+            source = self._source(name)
+            if source is not None:
+                self._imports_of(name, source)
             self.progress(len(self.result.sources))
         return self.result
+
+    def _source(self, name: str) -> Source | None:
+        """What the file of a module says; None where it is not Python."""
+        if name not in self.result.sources and name in self.result.origins:
+            source = self.reading.take(name)
+            if source is None:
+                del self.result.origins[name]
+                self.result.unreadable.append(self.modules.file(name))
+            else:
+                self.result.sources[name] = source
+        return self.result.sources.get(name)
 
     def _imports_of(self, name: str, source: Source) -> None:
         library = self.result.origins[name] == "library"
@@ -111,7 +125,7 @@ class _Follower:
         """Take up a module and the packages around it; False where it is none of ours."""
         package = name.partition(".")[0]
         kind = self.modules.kind(package)
-        if kind == "torch" or self.modules.find(name) is None:
+        if kind in ("torch", "apart") or self.modules.find(name) is None:
             return False
         if kind == "other" and not self.modules.uses_torch(name):
             return False
@@ -122,28 +136,21 @@ class _Follower:
                 self.result.ways[around].append(way)
             if around not in self.seen:
                 self.seen.add(around)
-                self._read(around, "local" if kind == "local" else "library")
+                self._begin(around, "local" if kind == "local" else "library")
         return True
 
-    def _read(self, name: str, origin: Origin) -> None:
+    def _begin(self, name: str, origin: Origin) -> None:
         found = self.modules.find(name)
-        if found is None or found.file is None:
-            return
-        try:
-            text = found.file.read_bytes()
-            source = read(text, found.file, name, self.world, is_package=found.is_package)
-        except (OSError, SyntaxError, ValueError, RecursionError):
-            self.result.unreadable.append(found.file)
-            return
-        self.result.sources[name] = source
-        self.result.origins[name] = origin
-        self.queue.append(name)
+        if found is not None and found.file is not None:
+            self.result.origins[name] = origin
+            self.queue.append(name)
+            self.reading.begin(name, found.file, is_package=found.is_package)
 
     def _member(self, module: str, name: str, way: Way, depth: int = 0) -> None:
         """Follow one name of a module: a submodule, or what a lazy package has elsewhere."""
         if self._enter(f"{module}.{name}", way):
             return
-        source = self.result.sources.get(module)
+        source = self._source(module) if self.modules.is_lazy(module) else None
         submodule = source.exports.get(name) if source else None
         # A package may hand a name on to a package; one that names itself would have no end.
         if submodule is not None and depth < 10:
@@ -158,7 +165,7 @@ class _Follower:
 def longest_module(dotted: str, modules: Modules) -> tuple[str, str]:
     """`a.b.C.d` as module and rest, ("a.b", "C.d"); torch is left alone: ("", dotted)."""
     parts = dotted.split(".")
-    if modules.kind(parts[0]) in ("torch", "other", "missing"):
+    if modules.kind(parts[0]) not in ("local", "library"):
         return "", dotted
     end = 0
     while end < len(parts) and modules.find(".".join(parts[: end + 1])) is not None:

@@ -104,6 +104,7 @@ class _Reader(Walk):
         self.body(tree.body)
         while self.later:
             self.later.popleft()()
+        self.source.names = frozenset(self.scope.names)
         for name, bound in self.scope.names.items():
             if names := [target.name for target in bound.targets if not target.instance]:
                 self.source.bindings[name] = names
@@ -244,7 +245,7 @@ class _Reader(Walk):
             guards = test.true if isinstance(node.op, ast.And) else test.false
             if guards is None:
                 return
-            known += tuple(guard for guard in guards if isinstance(guard, Has))
+            known += _lasting(guards)
 
     def try_(self, node: ast.Try) -> None:
         found = caught(node.handlers)
@@ -373,7 +374,13 @@ class _Reader(Walk):
     def _values(self, value: ast.expr) -> list[Target]:
         """What an assigned value stands for, either branch of a conditional one."""
         if isinstance(value, ast.IfExp):
-            return [*self._values(value.body), *self._values(value.orelse)]
+            test = self.test(value.test)
+            return [
+                replace(found, guards=(*found.guards, *_lasting(guards)))
+                for part, guards in ((value.body, test.true), (value.orelse, test.false))
+                if guards is not None
+                for found in self._values(part)
+            ]
         with_default = isinstance(value, ast.Call) and len(value.args) > 2
         return [
             replace(found, guards=(*found.guards, Has(found.name, present=True)))
@@ -401,6 +408,11 @@ class _Reader(Walk):
                 reached.add(name)
                 following += self.calls.get(name, ())
         return frozenset(reached)
+
+
+def _lasting(guards: Guards) -> Guards:
+    """What still holds wherever the value is used."""
+    return tuple(guard for guard in guards if isinstance(guard, Has))
 
 
 def _all_arguments(arguments: ast.arguments) -> list[ast.arg]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from sdbackends.check.findings import Finding, Weight
 from sdbackends.check.follow import Followed
-from sdbackends.check.modules import version
+from sdbackends.check.modules import Modules
 from sdbackends.check.oracle import Answer
 
 
@@ -47,7 +47,12 @@ class Report:
 
     @classmethod
     def of(
-        cls, script: Path, followed: Followed, found: Sequence[Finding], answer: Answer
+        cls,
+        script: Path,
+        followed: Followed,
+        found: Sequence[Finding],
+        answer: Answer,
+        modules: Modules,
     ) -> Report:
         origins = followed.origins
         libraries = {name.partition(".")[0] for name in origins if origins[name] == "library"}
@@ -57,7 +62,7 @@ class Report:
             answer=answer,
             findings=tuple(found),
             files=len(followed.sources),
-            libraries={name: version(name) or "" for name in sorted(libraries)},
+            libraries={name: modules.version(name) for name in sorted(libraries)},
             not_found=tuple(
                 Line(source.path, wanted.line, wanted.module)
                 for source, wanted in followed.not_found

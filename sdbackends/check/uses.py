@@ -107,6 +107,8 @@ class Source:
     computed: list[Computed] = field(default_factory=list)
     #: Names of the module that stand for imported ones: {"F": ["torch.nn.functional"]}.
     bindings: dict[str, list[str]] = field(default_factory=dict)
+    #: Every name that the module binds, whatever it stands for.
+    names: frozenset[str] = frozenset()
     #: Modules of `from module import *`.
     stars: list[str] = field(default_factory=list)
     #: Names that a lazy package hands out, and the submodule that has each.

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from sdbackends.check import meaning
 from sdbackends.check.conditions import Reading, Test, read_test
+from sdbackends.check.modules import Kind
 from sdbackends.check.scope import Bound, Flag, Scope, Target
 from sdbackends.check.tensors import TENSOR
 from sdbackends.check.uses import (
@@ -38,8 +39,8 @@ _SILENT = frozenset({str, int, bool, type(None), ast.Constant, ast.Load, ast.Sto
 class World:
     """What a file cannot know of itself."""
 
-    #: Whether names that come from this package matter.
-    follows: Callable[[str], bool]
+    #: Whose a package is.
+    kind: Callable[[str], Kind]
     #: Whether a package is installed; None where no package has such a name.
     installed: Callable[[str], bool | None]
 
@@ -135,7 +136,7 @@ class Walk:
             self.source.uses.append(Use(name, line, self.function, way, guards, others))
 
     def imported(self, module: str, name: str | None, line: int) -> None:
-        if not self.matters(module):
+        if self.world.kind(module.partition(".")[0]) == "apart":
             return
         self.source.imports.append(Import(module, name, line, self.function, self.guards))
         dotted = f"{module}.{name}" if name else module
@@ -160,7 +161,8 @@ class Walk:
         self.scope.bind(name, Bound(bound, flag), branch=self.branches > 0)
 
     def matters(self, name: str) -> bool:
-        return self.world.follows(name.partition(".")[0])
+        """Whether a name may lead to torch."""
+        return self.world.kind(name.partition(".")[0]) in ("torch", "local", "library")
 
     def dotted(self, node: ast.expr) -> list[str]:
         return [target.name for target in self.targets(node) if self.matters(target.name)]

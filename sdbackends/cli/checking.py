@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from sdbackends.check import check, report
+from sdbackends.check import OneFlowOracle, check, report
 
 #: How long a check may take before it says what it does, in seconds.
 _PATIENCE = 2.0
@@ -22,7 +22,7 @@ def run(script: Path, *, everything: bool, as_json: bool) -> int:
     """
     progress = _Progress()
     try:
-        done = check(script, progress=progress.says)
+        done = check(script, OneFlowOracle, progress=progress.says)
     finally:
         progress.clear()
     if as_json:

@@ -113,7 +113,7 @@ def test_a_wrong_word_prints_nothing_to_evaluate(shell: RealShell, words: str) -
     done = shell.run(shell.on(words), "tell", PYTHONPATH="/mine")
     assert json.loads(done.stdout) == ["/mine", None]
     assert "sd-mock" in done.stderr
-    assert "mend:" in done.stderr or "Possible options: --off" in done.stderr
+    assert "mend:" in done.stderr or "Possible options: " in done.stderr
     alone = shell.run(f"sd-mock {words}")
     assert (alone.returncode, alone.stdout) == (2, "")
 

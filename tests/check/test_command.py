@@ -1,0 +1,157 @@
+"""`sd-mock --check` as a person meets it: text, JSON, exit codes, wrong words."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sdbackends.check import OneFlowOracle, oracle
+from sdbackends.cli import checking, sd_mock
+from sdbackends.errors import BackendNotReadyError
+from tests.check.conftest import Project, fake_oracle
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def command(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> object:
+    """Runs `sd-mock` with these words in the project's folder: (code, stdout, stderr)."""
+    monkeypatch.chdir(project.folder)
+    monkeypatch.setattr(checking, "OneFlowOracle", fake_oracle)
+    monkeypatch.syspath_prepend(str(project.site))
+
+    def run(*words: str) -> tuple[object, str, str]:
+        monkeypatch.setattr(sys, "argv", ["sd-mock", *words])
+        with pytest.raises(SystemExit) as ended:
+            sd_mock()
+        said = capsys.readouterr()
+        return ended.value.code, said.out, said.err
+
+    return run
+
+
+def test_a_clean_script(project: Project, command) -> None:
+    project.write("script.py", "import torch\ntorch.randn(2)")
+    code, out, err = command("--check", "script.py")
+    assert (code, err) == (0, "")
+    assert "Nothing lacking stands in the way" in out
+    assert "OneFlow 0.9.0 on Python 3.10.13" in out
+
+
+def test_file_line_name_and_why(project: Project, command) -> None:
+    project.write("script.py", "import torch, mine\n\ndef draw():\n    torch.gone()")
+    project.write("mine.py", "from torch import gone")
+    code, out, _ = command("--check", "script.py")
+    assert code == 1
+    assert out.splitlines()[:4] == [
+        "script.py:4: torch.gone — no torch.gone (in draw)",
+        "",
+        "mine.py:1: torch.gone — no torch.gone",
+        "",
+    ]
+    assert "2 names in your own files" in out
+
+
+def test_libraries_are_counted_and_listed_on_demand(project: Project, command) -> None:
+    project.library("lib/__init__.py", "import torch\ndef f():\n    torch.gone()\ntorch.x.gone()")
+    project.write("script.py", "import lib, torch\nhasattr(torch, 'gone') and torch.gone()")
+    code, out, _ = command("--check", "script.py")
+    listed = [line for line in out.splitlines() if ": torch." in line]
+    assert code == 1
+    assert listed == [f"{Path('site-packages/lib/__init__.py')}:4: torch.x.gone — no torch.x.gone"]
+    assert "1 name inside libraries" in out and "1 name guarded" in out and "lib 1.2" in out
+    assert f"those of this Python {sys.version.split()[0]}" in out
+    everything = command("--check", "script.py", "--all")[1]
+    assert len([line for line in everything.splitlines() if ": torch." in line]) == 3
+
+
+def test_json_holds_all_of_it(project: Project, command) -> None:
+    project.write(
+        "script.py", "import torch\ngetattr(torch, x)\ngetattr(torch, 'gone', 0)\ntorch.gone"
+    )
+    code, out, _ = command("--check", "script.py", "--json")
+    record = json.loads(out)
+    assert code == 1
+    assert record["counts"] == {"own": 1, "stops": 0, "inside": 0, "guarded": 1}
+    assert [(name["line"], name["weight"]) for name in record["names"]] == [
+        (3, "guarded"),
+        (4, "own"),
+    ]
+    assert record["computed"] == [{"file": "script.py", "line": 2, "words": "getattr(torch, x)"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("absent.py", None, "'absent.py' cannot be read"),
+        ("broken.py", "import torch\nx = = 1", "broken.py:2"),
+        ("null.py", "x\0", "null.py is not Python"),
+        ("book.ipynb", "{}", "nbconvert"),
+        ("folder.py/x", "", "'folder.py' cannot be read"),
+    ],
+)
+def test_what_is_no_script(
+    project: Project, command, name: str, text: str | None, says: str
+) -> None:
+    if text is not None:
+        project.write(name, text)
+    code, out, err = command("--check", name.partition("/")[0])
+    assert (code, out) == (2, "")
+    assert says in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--check", "s.py", "jax"], ["--check", "s.py", "--off"], ["--all"], ["--json", "jax"]],
+)
+def test_words_that_do_not_go_together(command, words: list[str]) -> None:
+    code, out, err = command(*words)
+    assert (code, out) == (2, "")
+    assert "mend:" in err
+
+
+def test_the_host_may_be_named(project: Project, command) -> None:
+    project.write("script.py", "")
+    assert command("--check", "script.py", "oneflow-host")[0] == 0
+
+
+def test_without_oneflow_the_mend_is_said(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SD_ENV_DIR", str(tmp_path / "none"))
+    monkeypatch.setattr(oracle, "importable", lambda module: False)
+    with pytest.raises(BackendNotReadyError, match="sdbackends env create oneflow"):
+        OneFlowOracle()
+
+
+def test_a_python_that_gives_no_answer_is_named() -> None:
+    # This one has no oneflow.
+    with OneFlowOracle(Path(sys.executable)) as asked, pytest.raises(BackendNotReadyError) as error:
+        asked.ask(["torch.nn"])
+    assert sys.executable in str(error.value) and "oneflow" in error.value.why
+
+
+def test_no_process_is_left_behind() -> None:
+    with OneFlowOracle(Path(sys.executable)) as asked:
+        assert asked.process.poll() is None
+    assert asked.process.returncode is not None
+
+
+def test_the_shell_text_pays_nothing_for_it() -> None:
+    code = (
+        "import sys; sys.argv = ['sd-mock', 'jax', '--shell', 'bash']\n"
+        "from sdbackends.cli import sd_mock\n"
+        "try: sd_mock()\n"
+        "except SystemExit: pass\n"
+        "print({'sdbackends.check', 'sdbackends.environments'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "set()"

@@ -1,0 +1,64 @@
+"""Whatever name of torch a module writes, in whatever place: it is found, in its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sdbackends.check.reader import read
+from sdbackends.check.walk import World
+
+WORLD = World(lambda package: "torch" if package == "torch" else "other", lambda package: None)
+
+names = st.lists(
+    st.sampled_from(["nn", "fft", "cuda", "amp", "x1", "Tensor", "functional", "_C"]),
+    min_size=1,
+    max_size=4,
+).map(lambda parts: ".".join(["torch", *parts]))
+
+#: A line of code around a name, and how many lines stand before the name's own.
+shapes = st.sampled_from(
+    [
+        ("{}", 0),
+        ("x = {}(1, y=[2])", 0),
+        ("print({})", 0),
+        ("x = [\n    1,\n    {},\n]", 2),
+        ("def f(a={}): return a", 0),
+        ("def f():\n    def g():\n        return {}", 2),
+        ("class C({}): pass", 0),
+        ("class C:\n    @{}\n    def m(self): pass", 1),
+        ("for x in {}: pass", 0),
+        ("while {}: break", 0),
+        ("with {}() as x: pass", 0),
+        ("try:\n    pass\nfinally:\n    {}", 3),
+        ("if x:\n    pass\nelse:\n    {}", 3),
+        ("x = lambda y: {}", 0),
+        ("x = {{y: {} for y in z}}", 0),
+        ("assert {}, 1", 0),
+        ("x = (yield_ := {})", 0),
+        ("f'{{{}}}'", 0),
+        ("async def f():\n    async with {}: pass", 1),
+        ("x[{}] += 1", 0),
+        ("x: {} = 1", 0),
+        ("raise ValueError from {}", 0),
+        ("return_ = not {}", 0),
+    ]
+)
+snippets = st.lists(st.tuples(shapes, names), min_size=1, max_size=12)
+
+
+@given(
+    snippets,
+    st.sampled_from(["import torch", "import torch.nn, torch", "torch = __import__('torch')"]),
+)
+def test_found_in_its_line(written: list[tuple[tuple[str, int], str]], head: str) -> None:
+    lines, expected = [head], set()
+    for (shape, before), name in written:
+        expected.add((name, len(lines) + before + 1))
+        lines += shape.format(name).splitlines()
+    text = "\n".join(lines).encode()
+    source = read(text, Path("module.py"), "module", WORLD)
+    found = {(use.name, use.line) for use in source.uses if use.name != "torch.nn" or use.line > 1}
+    assert found == expected
