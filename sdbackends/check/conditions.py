@@ -52,7 +52,8 @@ def read_test(node: ast.expr, reading: Reading) -> Test:
         if isinstance(node.op, ast.Or) and any(map(_for_type_checkers, node.values)):
             return Test(None, ())
         parts = [read_test(value, reading) for value in node.values]
-        return _all(parts) if isinstance(node.op, ast.And) else _any(parts)
+        if not all(map(_is_open, parts)):
+            return _all(parts) if isinstance(node.op, ast.And) else _any(parts)
     known = _known(node, reading)
     if known is not None:
         return known
@@ -119,6 +120,14 @@ def _asks_for_main(node: ast.Compare) -> bool:
         isinstance(node.left, ast.Name)
         and node.left.id == "__name__"
         and isinstance(node.ops[0], ast.Eq)
+    )
+
+
+def _is_open(test: Test) -> bool:
+    """Whether nothing is known but the words."""
+    guards = (*(test.true or ()), *(test.false or ()))
+    return None not in (test.true, test.false) and all(
+        isinstance(guard, Condition) for guard in guards
     )
 
 

@@ -86,6 +86,8 @@ class _Weigher:
         if verdict.words:
             notes.append(verdict.words)
         at_import = self.source.at_import(use.function)
+        if at_import and use.way == "mention" and self.origin == "library":
+            notes.append("only mentioned")
         weight: Weight = "inside"
         if verdict.guarded:
             weight = "guarded"

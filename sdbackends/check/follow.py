@@ -15,7 +15,7 @@ from typing import Literal
 
 from sdbackends.check.modules import Modules
 from sdbackends.check.reading import Reading
-from sdbackends.check.uses import Condition, Guards, Import, Rescue, Source, Tried
+from sdbackends.check.uses import Import, Source, is_sure
 from sdbackends.check.walk import World
 
 Origin = Literal["script", "local", "library"]
@@ -107,7 +107,7 @@ class _Follower:
         for wanted in source.imports:
             if library and not source.at_import(wanted.function):
                 continue
-            way = Way(name, wanted.line, _is_sure(wanted.guards))
+            way = Way(name, wanted.line, is_sure(wanted.guards))
             if self._enter(wanted.module, way):
                 if wanted.name is not None:
                     self._member(wanted.module, wanted.name, way)
@@ -117,7 +117,7 @@ class _Follower:
             if library and not source.at_import(use.function):
                 continue
             module, rest = longest_module(use.name, self.modules)
-            way = Way(name, use.line, _is_sure(use.guards))
+            way = Way(name, use.line, is_sure(use.guards))
             if module and rest and self._enter(module, way):
                 self._member(module, rest.partition(".")[0], way)
 
@@ -171,7 +171,3 @@ def longest_module(dotted: str, modules: Modules) -> tuple[str, str]:
     while end < len(parts) and modules.find(".".join(parts[: end + 1])) is not None:
         end += 1
     return ".".join(parts[:end]), ".".join(parts[end:])
-
-
-def _is_sure(guards: Guards) -> bool:
-    return not any(isinstance(guard, Condition | Rescue | Tried) for guard in guards)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from sdbackends.check.uses import After, Condition, Default, Guard, Has, Rescue, Tried, Use
 
+_WIDTH = 60
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -21,9 +23,11 @@ class Verdict:
 
     @property
     def words(self) -> str:
-        if self.guarded:
+        """For a person: of many conditions the nearest, rather than what some `else` denies."""
+        if self.guarded or not self.conditions:
             return self.guarded
-        return f"only if {' and '.join(self.conditions)}" if self.conditions else ""
+        said = [words for words in self.conditions if not words.startswith("not ")]
+        return f"only if {_short((said or self.conditions)[-1])}"
 
 
 class Judge:
@@ -69,3 +73,7 @@ class Judge:
 
 def _catches(guard: Tried, use: Use) -> bool:
     return guard.imports if use.way == "import" else guard.attributes
+
+
+def _short(words: str) -> str:
+    return words if len(words) <= _WIDTH else f"{words[: _WIDTH - 2]} …"

@@ -96,11 +96,11 @@ def oneflow_python() -> Path:
     Raises:
         BackendNotReadyError: there is none.
     """
-    from sdbackends import environments
-
     # What pip installs on a newer Python is an empty stub.
     if sys.version_info < (3, 11) and importable("oneflow"):
         return Path(sys.executable)
+    from sdbackends import environments  # late: it reads yaml, which the OneFlow machine may lack
+
     python = environments.interpreter(_ENVIRONMENT)
     if python is None:
         lacks = environments.lacks(_ENVIRONMENT)

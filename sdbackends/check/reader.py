@@ -8,32 +8,23 @@ from __future__ import annotations
 
 import ast
 import warnings
-from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 
 from sdbackends.check import lazy
+from sdbackends.check.branches import Branches
 from sdbackends.check.conditions import hasattr_test
-from sdbackends.check.meaning import annotated, constant_getattr, constant_import
-from sdbackends.check.scope import Bound, Flag, Scope, Target
-from sdbackends.check.tries import caught, suppressed
+from sdbackends.check.definitions import COMPREHENSIONS, Definitions
+from sdbackends.check.meaning import constant_getattr, constant_import
+from sdbackends.check.scope import Flag, Target
 from sdbackends.check.uses import (
-    After,
     Default,
-    Guards,
     Has,
-    Rescue,
     Source,
-    Tried,
     Way,
 )
-from sdbackends.check.walk import Walk, World
-
-_Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
-_Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
-_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+from sdbackends.check.walk import World, lasting
 
 
 def read(
@@ -61,7 +52,7 @@ def read(
     return source
 
 
-class _Reader(Walk):
+class _Reader(Branches, Definitions):
     """The visitors, one for each kind of node that says something."""
 
     def __init__(
@@ -69,7 +60,6 @@ class _Reader(Walk):
     ) -> None:
         super().__init__(source, text, world, is_script=is_script)
         self.package = package
-        self.postponed = False
         self.visitors = {
             ast.Import: self.import_,
             ast.ImportFrom: self.import_from,
@@ -97,7 +87,7 @@ class _Reader(Walk):
             ast.FunctionDef: self.function_,
             ast.AsyncFunctionDef: self.function_,
             ast.Lambda: self.lambda_,
-            **dict.fromkeys(_COMPREHENSIONS, self.comprehension),
+            **dict.fromkeys(COMPREHENSIONS, self.comprehension),
         }
 
     def module(self, tree: ast.Module) -> None:
@@ -181,11 +171,12 @@ class _Reader(Walk):
         if isinstance(func, ast.Attribute):
             self._chain(func, "call")
         elif isinstance(func, ast.Name):
-            self.calls.setdefault(self.function, set()).add(func.id)
+            self.calls_function(func.id)
             self.visit(func)
         else:
             self.visit(func)
         self._asks_by_word(node)
+        self._asks_for_type(node)
         module = constant_import(node)
         if module is not None:
             self.imported(module, None, node.lineno)
@@ -207,6 +198,14 @@ class _Reader(Walk):
         elif any(owner.name.partition(".")[0] == "torch" for owner in owners):
             self.computed(node)
 
+    def _asks_for_type(self, node: ast.Call) -> None:
+        """`isinstance(x, …)`: then `x` may be something else than its annotation says."""
+        asked = node.args[0] if node.args else None
+        if getattr(node.func, "id", "") != "isinstance" or not isinstance(asked, ast.Name):
+            return
+        if any(target.instance for target in self.targets(asked)):
+            self.bind(asked.id)
+
     def _chain(self, node: ast.Attribute, way: Way) -> None:
         """`torch.backends.cudnn.benchmark`, noted once, as a whole."""
         # Setting an attribute asks only for what stands before it.
@@ -218,135 +217,6 @@ class _Reader(Walk):
             root = root.value
         if not isinstance(root, ast.Name):
             self.visit(root)
-
-    # Branches
-
-    def if_(self, node: ast.If) -> None:
-        self.visit(node.test)
-        test = self.test(node.test)
-        self.branch(node.body, test.true)
-        self.branch(node.orelse, test.false)
-
-    def conditional(self, node: ast.IfExp) -> None:
-        self.visit(node.test)
-        test = self.test(node.test)
-        for value, guards in ((node.body, test.true), (node.orelse, test.false)):
-            if guards is not None:
-                with self.under(guards):
-                    self.visit(value)
-
-    def and_or(self, node: ast.BoolOp) -> None:
-        """`hasattr(torch, "x") and torch.x()`: each part is reached through those before it."""
-        known: Guards = ()
-        for value in node.values:
-            with self.under(known):
-                self.visit(value)
-            test = self.test(value)
-            guards = test.true if isinstance(node.op, ast.And) else test.false
-            if guards is None:
-                return
-            known += _lasting(guards)
-
-    def try_(self, node: ast.Try) -> None:
-        found = caught(node.handlers)
-        self.blocks += 1
-        block = self.blocks
-        self.branches += 1
-        tried = (Tried(block, found.imports, found.attributes),) if found else ()
-        self.body(node.body, tried)
-        for handler in node.handlers:
-            with self.under((Rescue(block),)):
-                self.visit(handler)
-        self.body(node.orelse, (After(block),) if found else ())
-        self.branches -= 1
-        self.body(node.finalbody)
-
-    def with_(self, node: ast.With | ast.AsyncWith) -> None:
-        for item in node.items:
-            self.visit(item.context_expr)
-            if item.optional_vars is not None:
-                self.visit(item.optional_vars)
-        found = suppressed(node.items)
-        self.blocks += bool(found)
-        tried = (Tried(self.blocks, found.imports, found.attributes),) if found else ()
-        self.body(node.body, tried)
-
-    def for_(self, node: ast.For | ast.AsyncFor) -> None:
-        self.visit(node.iter)
-        self.visit(node.target)
-        self.branch([*node.body, *node.orelse], ())
-
-    def while_(self, node: ast.While) -> None:
-        self.visit(node.test)
-        self.branch([*node.body, *node.orelse], ())
-
-    # Scopes
-
-    def class_(self, node: ast.ClassDef) -> None:
-        self._decorators(node.decorator_list)
-        for base in (*node.bases, *(word.value for word in node.keywords)):
-            self.visit(base)
-        self.bind(node.name)
-        name = f"{self.qualname}{node.name}."
-        with self.inside(Scope(self.scope, is_class=True), self.function, name):
-            self.body(node.body)
-
-    def function_(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-        self._decorators(node.decorator_list)
-        self._arguments(node.args)
-        if not self.postponed:
-            self.visit(node.returns)
-        self.bind(node.name)
-        self._later(node, f"{self.qualname}{node.name}")
-
-    def lambda_(self, node: ast.Lambda) -> None:
-        self._arguments(node.args)
-        self._later(node, f"{self.qualname}<lambda>")
-
-    def comprehension(self, node: _Comprehension) -> None:
-        with self.inside(Scope(self.scope), self.function, self.qualname):
-            for part in node.generators:
-                self.visit(part.iter)
-                self.visit(part.target)
-                for test in part.ifs:
-                    self.visit(test)
-            if isinstance(node, ast.DictComp):
-                self.visit(node.key)
-                self.visit(node.value)
-            else:
-                self.visit(node.elt)
-
-    def _decorators(self, decorators: Sequence[ast.expr]) -> None:
-        for decorator in decorators:
-            if isinstance(decorator, ast.Name):
-                self.calls.setdefault(self.function, set()).add(decorator.id)
-            self.visit(decorator)
-
-    def _arguments(self, arguments: ast.arguments) -> None:
-        """What is evaluated where the function is defined: defaults and annotations."""
-        for default in (*arguments.defaults, *arguments.kw_defaults):
-            self.visit(default)
-        if not self.postponed:
-            for argument in _all_arguments(arguments):
-                self.visit(argument.annotation)
-
-    def _later(self, node: _Function, qualname: str) -> None:
-        """Walk a function's body once the module has been walked: that is what it will see."""
-        # No exception at the time of the call is caught by a `try` around the definition.
-        guards = tuple(guard for guard in self.guards if not isinstance(guard, Tried))
-        outer = self.scope.around_functions()
-        scope = Scope(outer)
-        for argument in _all_arguments(node.args):
-            found = annotated(argument.annotation, outer)
-            scope.bind(argument.arg, Bound(found), branch=False)
-        self.later.append(partial(self._function_body, node, scope, qualname, guards))
-
-    def _function_body(self, node: _Function, scope: Scope, qualname: str, guards: Guards) -> None:
-        with self.inside(scope, qualname, f"{qualname}.<locals>."), self.under(guards):
-            if isinstance(node, ast.Lambda):
-                self.visit(node.body)
-            else:
-                self.body(node.body)
 
     # Helpers
 
@@ -376,7 +246,7 @@ class _Reader(Walk):
         if isinstance(value, ast.IfExp):
             test = self.test(value.test)
             return [
-                replace(found, guards=(*found.guards, *_lasting(guards)))
+                replace(found, guards=(*found.guards, *lasting(guards)))
                 for part, guards in ((value.body, test.true), (value.orelse, test.false))
                 if guards is not None
                 for found in self._values(part)
@@ -408,13 +278,3 @@ class _Reader(Walk):
                 reached.add(name)
                 following += self.calls.get(name, ())
         return frozenset(reached)
-
-
-def _lasting(guards: Guards) -> Guards:
-    """What still holds wherever the value is used."""
-    return tuple(guard for guard in guards if isinstance(guard, Has))
-
-
-def _all_arguments(arguments: ast.arguments) -> list[ast.arg]:
-    stars = [word for word in (arguments.vararg, arguments.kwarg) if word is not None]
-    return [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, *stars]

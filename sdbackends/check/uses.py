@@ -58,6 +58,12 @@ class Condition:
 Guard = Has | Tried | Rescue | After | Default | Condition
 Guards = tuple[Guard, ...]
 
+
+def is_sure(guards: Guards) -> bool:
+    """Whether what stands under these guards runs on every machine that has what they ask for."""
+    return not any(isinstance(guard, Condition | Rescue | Tried) for guard in guards)
+
+
 #: Where x is missing, `from torch import x`, `getattr(torch, "x")` and `torch.x()` fail at once; a
 #: mention (a default, a list of bases, a decorator) need not.
 Way = Literal["import", "getattr", "call", "mention"]

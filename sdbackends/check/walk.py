@@ -29,6 +29,7 @@ from sdbackends.check.uses import (
     Tried,
     Use,
     Way,
+    is_sure,
 )
 
 #: Kinds of node with nothing in them.
@@ -54,6 +55,8 @@ class Walk:
         #: The function that is walked, by its qualified name; None at module level.
         self.function: str | None = None
         self.qualname = ""
+        #: Whether annotations are left unevaluated: `from __future__ import annotations`.
+        self.postponed = False
         self.guards: Guards = ()
         self.branches = 0
         self.blocks = 0
@@ -132,7 +135,7 @@ class Walk:
         others = tuple(target.name for target in names[1:]) if either else ()
         for target in names[:1] if either else names:
             guards = (*self.guards, *target.guards, *more)
-            name = _without_internals(target.name)
+            name = _askable(target.name)
             self.source.uses.append(Use(name, line, self.function, way, guards, others))
 
     def imported(self, module: str, name: str | None, line: int) -> None:
@@ -146,6 +149,11 @@ class Walk:
     def computed(self, node: ast.Call) -> None:
         text = self.words(node)
         self.source.computed.append(Computed(node.lineno, self.function, text))
+
+    def calls_function(self, name: str) -> None:
+        """Note that what is walked calls a function of this module, whatever the conditions."""
+        if is_sure(self.guards):
+            self.calls.setdefault(self.function, set()).add(name)
 
     def bind(self, name: str, found: Iterable[Target] = (), flag: Flag | None = None) -> None:
         """`name` stands for `found` from here on, as long as what led here held."""
@@ -183,14 +191,24 @@ class Walk:
             statement.body[-1], ast.Return | ast.Continue | ast.Break
         ):
             return ()
-        known = self.test(statement.test).false or ()
-        return tuple(guard for guard in known if isinstance(guard, Has))
+        return lasting(self.test(statement.test).false or ())
 
 
-def _without_internals(name: str) -> str:
-    """`torch.nn.Linear.__init__.__doc__` is no more of a question than the first `__` word."""
+def lasting(guards: Guards) -> Guards:
+    """What still holds wherever the value is used."""
+    return tuple(guard for guard in guards if isinstance(guard, Has))
+
+
+def _askable(name: str) -> str:
+    """As much of a dotted name as can be asked about without a run.
+
+    What comes after an attribute of a tensor (`x.device.type`) belongs to a value, and a `__word__`
+    is there or not whatever follows it.
+    """
     parts = name.split(".")
+    if name.startswith(f"{TENSOR}."):
+        parts = parts[:3]
     for index, part in enumerate(parts):
         if part.startswith("__") and part.endswith("__"):
             return ".".join(parts[: index + 1])
-    return name
+    return ".".join(parts)

@@ -7,7 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-from sdbackends.check import OneFlowOracle, check, report
+from sdbackends.check import check, report
+from sdbackends.check.oracle import OneFlowOracle
 
 #: How long a check may take before it says what it does, in seconds.
 _PATIENCE = 2.0

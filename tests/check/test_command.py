@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sdbackends.check import OneFlowOracle, oracle
+from sdbackends.check import oracle
+from sdbackends.check.oracle import OneFlowOracle
 from sdbackends.cli import checking, sd_mock
 from sdbackends.errors import BackendNotReadyError
 from tests.check.conftest import Project, fake_oracle

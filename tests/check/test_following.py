@@ -70,6 +70,9 @@ def test_what_stops_the_import_of_a_library(project: Project) -> None:
         value = now()
         if unknown:
             torch.gone()
+            perhaps()
+        def perhaps():
+            torch.gone()
         """,
     )
     found = places(project, "import lib")
@@ -81,6 +84,7 @@ def test_what_stops_the_import_of_a_library(project: Project) -> None:
         (7, "inside"),
         (9, "stops"),
         (12, "inside"),
+        (15, "inside"),
     ]
 
 

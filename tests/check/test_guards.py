@@ -59,6 +59,10 @@ UNGUARDED = {
     "except of a try that fails": (
         "try:\n    from torch import gone\nexcept ImportError:\n    torch.nn.gone()"
     ),
+    "except of a try that may fail for other reasons": (
+        "try:\n    import some_kernels\nexcept ImportError:\n    torch.gone()"
+    ),
+    "except of another error": "try:\n    int(x)\nexcept ValueError:\n    torch.gone()",
     "finally": "try:\n    pass\nexcept AttributeError:\n    pass\nfinally:\n    torch.gone()",
     "a function under try": ("try:\n    def f(): torch.gone()\nexcept AttributeError:\n    pass"),
     "the module came by try": (

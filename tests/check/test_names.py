@@ -83,6 +83,10 @@ NOT_TORCH = {
     "perhaps no tensor": (
         "import torch\ndef f(x: torch.Tensor):\n    if y: x = x.numpy()\n    x.gone"
     ),
+    "perhaps another type": (
+        "import torch\ndef f(x: torch.Tensor):\n    if not isinstance(x, torch.Tensor): x.gone"
+    ),
+    "beyond an attribute of a tensor": "import torch\ndef f(x: torch.Tensor): x.device.gone",
     "words": 'import torch\n"torch.gone"  # torch.gone',
     "another package": "import torchgone\ntorchgone.gone",
     "builtins beside a star": "from torch import *\nprint(len)",
