@@ -1,0 +1,169 @@
+"""The OneFlow engine, seen from torch's side: a captured graph runs in a worker process.
+
+OneFlow's newest wheel is for CPython 3.10, and it aborts its process on some errors, so it runs in
+a worker with an environment of its own (`backends/environments/oneflow.yaml`). Here the graph is
+checked against what the worker can run, the weights are moved into shared memory, and a program
+copies its inputs in and its outputs out; the runner beside this file does the rest over there.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from sdbackends import environments
+from sdbackends.capture.graph import Graph, TensorSpec
+from sdbackends.engines.base import EngineContext, GraphEngine, MissingOp, Program
+from sdbackends.engines.oneflow.options import checked
+from sdbackends.engines.oneflow.weights import Home, WeightStore
+from sdbackends.errors import BackendNotReadyError, BuildError, RunError
+from sdbackends.worker.client import RemoteProgram, Worker, WorkerSpec
+
+Tensors = Mapping[str, torch.Tensor]
+_RUNNER = "sdbackends.engines.oneflow.runner:create"
+#: What the worker calls the two ways in which it can run a graph.
+_MODES = {"graph": "nn.Graph", "eager": "eager replay"}
+
+
+class OneflowEngine(GraphEngine):
+    """Runs graphs on OneFlow, in a worker process that starts with the first question."""
+
+    name = "oneflow"
+
+    def __init__(self, context: EngineContext) -> None:
+        super().__init__(context)
+        self._worker = Worker(_specification(context))
+        self._store = WeightStore(self._worker)
+        self._programs: weakref.WeakSet[OneflowProgram] = weakref.WeakSet()
+
+    def version(self) -> str:
+        return f"oneflow {self._worker.describe()['version']}"
+
+    def unsupported(self, graph: Graph) -> tuple[MissingOp, ...]:
+        can = self._worker.describe()
+        ops, dtypes = frozenset(can["ops"]) | {"getitem"}, frozenset(can["dtypes"])
+        missing: dict[str, list[tuple[str, str]]] = {}
+        for value in (*graph.inputs, *graph.weights, *graph.constants):
+            if value.spec.dtype not in dtypes:
+                what = f"{value.spec.dtype} on {can['device']}"
+                missing.setdefault(what, []).append((value.key, _words([value.spec])))
+        for node in graph.nodes:
+            specs = [result for result in node.results if result is not None]
+            foreign = sorted({spec.dtype for spec in specs} - dtypes)
+            if foreign or node.op not in ops:
+                op = f"{node.op} ({', '.join(foreign)} on {can['device']})" if foreign else node.op
+                missing.setdefault(op, []).append((node.site, _words(specs)))
+        return tuple(MissingOp(op, tuple(sites)) for op, sites in sorted(missing.items()))
+
+    def build(self, graph: Graph, weights: Tensors, constants: Tensors) -> Program:
+        program = OneflowProgram(self, graph, weights, constants)
+        self._programs.add(program)
+        return program
+
+    def close(self) -> None:
+        """The programs and the worker end; the weights' memory is torch's own again."""
+        for program in list(self._programs):
+            program.close()
+        self._worker.close()
+        self._store.restore()
+
+
+class OneflowProgram(Program):
+    """One graph in the worker, with its weights in shared memory."""
+
+    def __init__(
+        self, engine: OneflowEngine, graph: Graph, weights: Tensors, constants: Tensors
+    ) -> None:
+        self._engine = engine
+        self._graph = graph
+        self._constants = [
+            constants[value.key].detach().cpu().contiguous().numpy() for value in graph.constants
+        ]
+        self._lock = threading.Lock()
+        self._remote: RemoteProgram | None = None
+        self._homes: list[Home] = []
+        self._ended: weakref.finalize[[], OneflowProgram] | None = None
+        self._bind(engine._store.settle(self._tensors(weights)))
+
+    @property
+    def how(self) -> str:
+        report = self._remote.report if self._remote is not None else {}
+        why = f": {report['why']}" if report.get("why") else ""
+        return _MODES.get(report.get("mode", ""), "") + why
+
+    def __call__(self, inputs: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+        device = inputs[0].device if inputs else torch.device("cpu")
+        with self._lock:
+            if self._remote is None:
+                raise RunError(
+                    "this program was closed",
+                    why="its engine gave the weights back to torch",
+                    mend="build it again",
+                )
+            for place, tensor in zip(self._remote.inputs, inputs, strict=True):
+                torch.from_numpy(place).copy_(tensor)
+            self._remote.run()
+            # Copies: the next call writes its outputs into the same memory.
+            outputs = map(torch.from_numpy, self._remote.outputs)
+            return [place.to(device, copy=True) for place in outputs]
+
+    def rebind(self, weights: Tensors) -> None:
+        homes = self._engine._store.settle(self._tensors(weights))
+        # The worker's CPU reads the very memory; only a GPU has copies of its own.
+        moved = any(new is not old for new, old in zip(homes, self._homes, strict=True))
+        if moved or self._engine._worker.describe()["device"] != "cpu":
+            self._bind(homes)
+
+    def close(self) -> None:
+        with self._lock:
+            if self._ended is not None:
+                self._ended()
+            self._remote = None
+
+    def _tensors(self, weights: Tensors) -> list[torch.Tensor]:
+        return [weights[value.key] for value in self._graph.weights]
+
+    def _bind(self, homes: list[Home]) -> None:
+        """Have the worker build the graph over these weights."""
+        with self._lock:
+            if self._ended is not None:
+                self._ended()
+            placed = [home.placed for home in homes]
+            self._remote = self._engine._worker.build(self._graph, placed, self._constants)
+            self._homes = homes
+            # Also when nobody closes it: the model is gone, and its programs with it.
+            self._ended = weakref.finalize(self, self._remote.close)
+            self._ended.atexit = False
+
+
+def _specification(context: EngineContext) -> WorkerSpec:
+    name = context.worker
+    if name is None:
+        raise BuildError(
+            "the oneflow engine needs a worker environment",
+            mend="the backend's yaml names it: `worker: oneflow`",
+        )
+    python = environments.interpreter(name)
+    if python is None:
+        lacks = environments.lacks(name)
+        raise BackendNotReadyError(
+            f"the environment {name!r} of the oneflow engine is not ready",
+            why="; ".join(lack.why for lack in lacks),
+            mend=lacks[0].mend if lacks else f"sdbackends env create {name}",
+        )
+    options = checked(context.options)
+    return WorkerSpec(
+        name=name,
+        python=python,
+        engine=_RUNNER,
+        options={**options.for_runner(), "device": context.device},
+        build_timeout=options.build_timeout,
+        call_timeout=options.call_timeout,
+    )
+
+
+def _words(specs: Sequence[TensorSpec]) -> str:
+    return ", ".join(f"{spec.dtype}[{', '.join(map(str, spec.shape))}]" for spec in specs)
