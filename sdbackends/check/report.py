@@ -129,10 +129,14 @@ def as_text(report: Report, *, everything: bool = False) -> str:
 
 def _lines(report: Report, everything: bool) -> Iterator[str]:
     yield from _groups(report, ("own",), "")
-    yield from _groups(report, ("stops",), "Libraries cannot be imported, because of:")
+    yield from _groups(
+        report, ("stops",), "Libraries import these at once, so that they cannot be imported:"
+    )
     if everything:
-        yield from _groups(report, ("inside",), "Inside libraries, only where it is reached:")
-        yield from _groups(report, ("guarded",), "Guarded, so that it does no harm:")
+        yield from _groups(
+            report, ("inside",), "Inside libraries, lacking only where a run gets there:"
+        )
+        yield from _groups(report, ("guarded",), "Guarded by hasattr or try, harmless:")
     for line in report.computed:
         yield f"{_place(line)}: {line.words} is computed while the script runs: not checked"
     for line in report.not_found:
@@ -156,8 +160,9 @@ def _groups(report: Report, weights: tuple[Weight, ...], heading: str) -> Iterat
 def _summary(report: Report, everything: bool) -> Iterator[str]:
     answer = report.answer
     libraries = ", ".join(f"{name} {version}".strip() for name, version in report.libraries.items())
+    read = f"{report.files} file{'' if report.files == 1 else 's'}"
     yield (
-        f"Read: {report.files} files{': ' if libraries else ''}{libraries}. "
+        f"Read: {read}{'; ' if libraries else ''}{libraries}. "
         f"Asked: OneFlow {answer.oneflow} on Python {answer.python}."
     )
     if libraries and not answer.is_here:
@@ -169,11 +174,13 @@ def _summary(report: Report, everything: bool) -> Iterator[str]:
         yield f"Not Python {platform.python_version()}: {_short(path)}"
     own, stops = report.count("own"), report.count("stops")
     if report.clean:
-        yield "Nothing lacking stands in the way of this script."
-    else:
+        yield "Nothing that OneFlow lacks stands in the way of this script."
+    if own:
+        yield f"Lacking: {_times(own)} in your own files."
+    if stops:
         yield (
-            f"Lacking: {_times(own)} in your own files, {_times(stops)} where a library is "
-            "imported, which stops it."
+            f"Lacking: {_times(stops)} that libraries import at once, which stops the script. "
+            "`sdbackends doctor oneflow-host` says which versions need no more than there is."
         )
     inside, guarded = report.count("inside"), report.count("guarded")
     if inside or guarded:

@@ -67,13 +67,13 @@ def sd_mock(
     eval "$(sd-mock oneflow-host)"     `import torch` is OneFlow from here on
     python your_script.py
 
-    --check runs nothing. It reads the script and what it imports: your own modules whole, of the
-    libraries of this Python (diffusers, transformers, …) the files that would be imported. Listed
-    are the names in your own files, and those that stop the import of a library; --all adds what
-    libraries only use inside functions or mention, and what a hasattr or a try guards. It knows
-    the methods of tensors where it can see that something is one (torch.Tensor.x, torch.randn(…).x,
-    arguments annotated torch.Tensor); it does not see other methods, the arguments of functions,
-    the methods of modules, or names computed in a run. Exit code 0: nothing listed; 1: something;
+    --check runs nothing and takes seconds. It reads the script, your own modules, and those files
+    of the libraries of this Python (diffusers, transformers, …) that would be imported. It lists,
+    by file and line, what your own files lack and what stops the import of a library. --all adds
+    what libraries use inside functions or only mention, and what a hasattr or a try guards.
+    Methods are known where something is a tensor for sure: torch.Tensor.x, torch.randn(…).x(),
+    an argument that is annotated torch.Tensor. Not seen: other methods, which arguments a function
+    takes, names that are computed in a run. Exit code 0: nothing is listed; 1: something is;
     2: no such file, or not Python.
     """
     if check is not None:

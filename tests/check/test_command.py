@@ -41,7 +41,7 @@ def test_a_clean_script(project: Project, command) -> None:
     project.write("script.py", "import torch\ntorch.randn(2)")
     code, out, err = command("--check", "script.py")
     assert (code, err) == (0, "")
-    assert "Nothing lacking stands in the way" in out
+    assert "Nothing that OneFlow lacks stands in the way" in out
     assert "OneFlow 0.9.0 on Python 3.10.13" in out
 
 
