@@ -101,6 +101,8 @@ class Runner:
         """Why this graph is replayed instead; "" if an `nn.Graph` is right."""
         if not graph.inputs or not graph.nodes:
             return "an nn.Graph needs an input and an op"
+        if _has_empty(graph):
+            return "an nn.Graph takes no tensor without elements"
         if self._pool.broken or guard.too_far:
             return self._pool.broken or guard.too_far
         if self._device.type != "cpu":
@@ -114,6 +116,13 @@ class Runner:
         others = f" beside the {_gigabytes(taken)} of other graphs" if taken else ""
         wanted = f"nn.Graph would need {_gigabytes(estimate)}{others}"
         return f"{wanted}, the limit is {_gigabytes(limit)}"
+
+
+def _has_empty(graph: Graph) -> bool:
+    outside = (*graph.inputs, *graph.weights, *graph.constants)
+    specs = [value.spec for value in outside]
+    specs += [spec for node in graph.nodes for spec in node.results if spec is not None]
+    return any(0 in spec.shape for spec in specs)
 
 
 def _gigabytes(amount: int) -> str:

@@ -20,6 +20,7 @@ from sdbackends.engines.oneflow.lowering.tensors import (
     constant,
     filled,
     is_tensor,
+    to_shape,
     wide,
 )
 
@@ -112,21 +113,21 @@ def _rows(
     if bias is None:
         weights = flow.softmax(scores, dim=-1)
         return flow.matmul(cast(weights, value.dtype), value)
-    scores = scores + bias
-    weights = flow.softmax(flow.clamp(scores, _LOWEST, None), dim=-1)
-    result = flow.matmul(cast(weights, value.dtype), value)
-    return _zeroed(result, flow.amax(scores, dim=-1, keepdim=True))
+    weights = flow.softmax(flow.clamp(scores + bias, _LOWEST, None), dim=-1)
+    return _zeroed(flow.matmul(cast(weights, value.dtype), value), bias)
 
 
-def _zeroed(result: Tensor, highest: Tensor) -> Tensor:
-    """Rows whose highest score is -inf: softmax has no answer to them, torch gives zeros.
+def _zeroed(result: Tensor, bias: Tensor) -> Tensor:
+    """Rows in which everything is masked: softmax has no answer to them, torch gives zeros.
 
-    Here they have been clamped, so that they hold a mean; a factor of 0 is far cheaper than a
-    choice, and a comparison of all scores dearer than their softmax.
+    Here they have been clamped, so that they hold a mean, and are multiplied by zero. The mask is
+    asked, being smaller than the scores; their maximum would not tell, because for OneFlow the
+    maximum of nothing but -inf is the lowest float.
     """
     batch, heads, rows, width = result.shape
-    seen = cast(highest >= _LOWEST, result.dtype).reshape(-1, 1, 1)
-    return (result.reshape(-1, 1, width) * seen).reshape(batch, heads, rows, width)
+    seen = flow.amax((bias > -math.inf).to(flow.int32), dim=-1, keepdim=True)
+    each = to_shape(cast(seen, result.dtype), (batch, heads, rows, 1)).reshape(-1, 1, 1)
+    return (result.reshape(-1, 1, width) * each).reshape(batch, heads, rows, width)
 
 
 def _fused_takes(

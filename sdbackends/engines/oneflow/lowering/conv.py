@@ -112,17 +112,6 @@ def conv_transpose2d(
         return _biased(flow.cat(parts, dim=1), bias)
     form = (stride, padding, output_padding)
     steps, border, extra = (list(_each(v, n)) for v in form)
-    y = _TRANSPOSED[n](
-        x,
-        weight.contiguous(),
-        None,
-        weight.shape[1],
-        list(weight.shape[2:]),
-        steps,
-        border,
-        extra,
-        list(_each(dilation, n)),
-        1,
-        "channels_first",
-    )
+    spread, layout = list(_each(dilation, n)), "channels_first"
+    y = _TRANSPOSED[n](x, weight.contiguous(), None, steps, border, extra, 1, spread, layout)
     return _biased(y, bias)

@@ -13,6 +13,9 @@ from sdbackends.engines.oneflow.lowering.tensors import Number, Tensor
 
 @lowers("aten.linear.default")
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """A vector goes as one row."""
+    if x.ndim == 1:
+        return linear(x.unsqueeze(0), weight, bias).squeeze(0)
     return F.linear(x, weight, bias)
 
 

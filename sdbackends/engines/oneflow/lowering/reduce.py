@@ -109,21 +109,39 @@ def var_mean(
     return variance, mean(x, dim, keepdim, spec=spec)
 
 
-def _extreme(x: Tensor, dim: Dims, spec: TensorSpec, find: Callable[..., Tensor]) -> Tensor:
+def _extreme(x: Tensor, dim: Dims, spec: TensorSpec, sign: int) -> Tensor:
+    """The largest (sign 1) or smallest (-1) value along some axes."""
+    return _folded(_comparable(x), dim, spec, lambda x, axes: _end(x, axes, sign), 0)
+
+
+def _comparable(x: Tensor) -> Tensor:
     """Booleans and small integers go as int32."""
-    narrow = x.dtype in (flow.bool, flow.uint8, flow.int8)
-    x = x.to(flow.int32) if narrow else x
-    return _folded(x, dim, spec, lambda x, axes: find(x, dim=axes, keepdim=True), 0)
+    return x.to(flow.int32) if x.dtype in (flow.bool, flow.uint8, flow.int8) else x
+
+
+def _end(x: Tensor, axes: tuple[int, ...], sign: int) -> Tensor:
+    """By its position: OneFlow's maximum of nothing but -inf is the lowest float, and it passes
+    over a NaN.
+    """
+    if not is_floating(x.dtype):
+        return (flow.amax if sign > 0 else flow.amin)(x, dim=axes, keepdim=True)
+    rest = [axis for axis in range(x.ndim) if axis not in axes]
+    rows = x.permute(*rest, *axes).reshape(-1, math.prod(x.shape[axis] for axis in axes))
+    rows = rows.contiguous()
+    find = flow.argmax if sign > 0 else flow.argmin
+    found = flow.gather(rows, 1, find(rows, dim=1, keepdim=True))
+    strange = flow.amax((rows != rows).to(flow.int32), dim=1, keepdim=True) > 0
+    return flow.where(strange, filled([], math.nan, x.dtype, x.device), found)
 
 
 @lowers("aten.amax.default", spec=True)
 def amax(x: Tensor, dim: Dims = (), keepdim: bool = False, *, spec: TensorSpec) -> Tensor:
-    return _extreme(x, dim, spec, flow.amax)
+    return _extreme(x, dim, spec, 1)
 
 
 @lowers("aten.amin.default", spec=True)
 def amin(x: Tensor, dim: Dims = (), keepdim: bool = False, *, spec: TensorSpec) -> Tensor:
-    return _extreme(x, dim, spec, flow.amin)
+    return _extreme(x, dim, spec, -1)
 
 
 @lowers("aten.max.default", spec=True)
@@ -164,7 +182,7 @@ def _position(find: Callable[..., Tensor], x: Tensor, dim: int | None, spec: Ten
     """Without a dim torch searches the flattened tensor."""
     if x.ndim == 0:
         return filled([], 0, flow.int64, x.device)
-    x = x.to(flow.int32) if x.dtype in (flow.bool, flow.uint8, flow.int8) else x
+    x = _comparable(x)
     rows = x.reshape(-1) if dim is None else x
     found = find(rows, dim=0 if dim is None else dim % x.ndim, keepdim=True)
     return found.reshape(*spec.shape)
@@ -214,7 +232,8 @@ def safe_softmax(x: Tensor, dim: int, dtype: Any = None) -> Tensor:
     rows = wide(x)
     dim %= x.ndim
     zero = filled([], 0.0, rows.dtype, rows.device)
-    masked = flow.amax(rows, dim=dim, keepdim=True) == -math.inf
+    seen = flow.amax((rows > -math.inf).to(flow.int32), dim=dim, keepdim=True)
+    masked = flow.logical_and(seen == 0, rows == rows)
     weights = flow.softmax(flow.where(masked, zero, rows), dim=dim)
     return flow.where(masked, zero, weights)
 
