@@ -9,24 +9,20 @@ too: a small /tmp does not matter, and its growth tells how far pip is.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import shlex
 import shutil
 import subprocess
-import sys
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Protocol
 
-from packaging.specifiers import SpecifierSet
-
-from sdbackends import environments, interpreters
+from sdbackends import environment_pythons, environments
 from sdbackends.environments import STAMP, Environment
-from sdbackends.errors import NotMadeError, UsageError
+from sdbackends.errors import NotMadeError
 from sdbackends.interpreters import Interpreter
 
 #: Downloads and unpacked files are on the disk at the same time.
@@ -64,7 +60,7 @@ def create(
         raise NotMadeError(lack.why, mend=lack.mend)
     if not recreate and (ready := environments.interpreter(name)):
         return ready
-    base = _fitting(environment) if python is None else _given(environment, python)
+    base = environment_pythons.choose(environment, python)
     with _alone(place, progress) as lock:
         # Whoever was waited for may have made it.
         if not recreate and (ready := environments.interpreter(name)):
@@ -102,7 +98,7 @@ def _make(
     environment: Environment, place: Path, base: Interpreter, progress: Progress, lock: int
 ) -> None:
     progress.phase(f"CPython {base.release} ({base.path}) -> {place}")
-    _step(environment, [*_virtual(base), str(place)], place, progress, lock)
+    _step(environment, [*environment_pythons.virtual(base), str(place)], place, progress, lock)
     (place / _TEMPORARY).mkdir()
     python = environments.python_in(place)
     count = len(environment.requirements)
@@ -147,7 +143,7 @@ def _step(
         while reader.is_alive():
             reader.join(1.0)
             doing = lines[-1] if lines else ""
-            progress.at_work(f"{_size(place) / 1e9:.1f} GB  {doing}")
+            progress.at_work(f"{_size(place) / 1e6:.0f} MB  {doing}")
         process.wait()
     except BaseException:
         process.kill()
@@ -203,88 +199,6 @@ def _failed(
         why=f"{shlex.join(command[:5])} … ended with {code}\n{_indented(errors or lines)}",
         mend=mend,
     )
-
-
-def _virtual(base: Interpreter) -> list[str]:
-    """The command that makes a virtual environment of `base`, less its place."""
-    if base.makes_environments:
-        return [str(base.path), "-I", "-m", "venv"]
-    return [*_virtualenv(), "--python", str(base.path)]
-
-
-def _virtualenv() -> list[str]:
-    """The command virtualenv, for a Python that came without venv; empty: not here."""
-    if importlib.util.find_spec("virtualenv") is not None:
-        return [sys.executable, "-m", "virtualenv"]
-    found = shutil.which("virtualenv")
-    return [found] if found else []
-
-
-def _given(environment: Environment, python: Path) -> Interpreter:
-    found = interpreters.ask(Path(shutil.which(python) or python))
-    if found is None:
-        raise UsageError(f"{python} is not a CPython that runs", where="--python")
-    if not _accepts(environment, found):
-        raise UsageError(
-            f"{python} is CPython {found.release}",
-            where="--python",
-            why=f"{environment.name} needs {environment.python}",
-            mend=f"leave --python out, or: {_another_python(environment)}",
-        )
-    if not found.makes_environments and not _virtualenv():
-        raise _without_venv(environment, found)
-    return found
-
-
-def _fitting(environment: Environment) -> Interpreter:
-    """The first CPython of this machine that the environment can be made with."""
-    without_venv = None
-    for found in interpreters.find():
-        if _accepts(environment, found):
-            if found.makes_environments or _virtualenv():
-                return found
-            without_venv = without_venv or found
-    if without_venv is not None:
-        raise _without_venv(environment, without_venv)
-    raise NotMadeError(
-        f"there is no CPython {environment.python} on this machine",
-        where=f"environment {environment.name!r}",
-        why="looked on PATH, in the system's folders, and where pyenv, uv and conda keep theirs",
-        mend=f"{_another_python(environment)}, then again; or --python PATH",
-    )
-
-
-def _accepts(environment: Environment, found: Interpreter) -> bool:
-    return SpecifierSet(environment.python).contains(found.release, prereleases=True)
-
-
-def _without_venv(environment: Environment, found: Interpreter) -> NotMadeError:
-    mend = f"{shlex.quote(sys.executable)} -m pip install virtualenv"
-    if shutil.which("apt-get") and str(found.path).startswith("/usr/bin"):
-        mend = f"sudo apt-get install -y python3.{found.version[1]}-venv"
-    return NotMadeError(
-        f"{found.path} cannot make virtual environments",
-        where=f"environment {environment.name!r}",
-        why="it lacks venv or ensurepip, and virtualenv is not installed",
-        mend=mend,
-    )
-
-
-def _another_python(environment: Environment) -> str:
-    """How this machine gets a Python that fits."""
-    accepted = SpecifierSet(environment.python)
-    minor = next((m for m in range(30) if accepted.contains(f"3.{m}.99")), 10)
-    commands = {
-        "uv": f"uv python install 3.{minor}",
-        "pyenv": f"pyenv install 3.{minor}",
-        "conda": f"conda create -y -n python3.{minor} python=3.{minor}",
-        "mamba": f"mamba create -y -n python3.{minor} python=3.{minor}",
-        "dnf": f"sudo dnf install -y python3.{minor}",
-    }
-    found = (command for tool, command in commands.items() if shutil.which(tool))
-    # uv brings a Python to every machine, without root.
-    python = shlex.quote(sys.executable)
-    return next(found, f"{python} -m pip install uv && {python} -m uv python install 3.{minor}")
 
 
 def _check_room(environment: Environment, place: Path) -> None:

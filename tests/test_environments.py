@@ -17,7 +17,14 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from sdbackends import catalog, environment_making, environments, interpreters, machine
+from sdbackends import (
+    catalog,
+    environment_making,
+    environment_pythons,
+    environments,
+    interpreters,
+    machine,
+)
 from sdbackends.environment_making import create, remove
 from sdbackends.errors import CatalogError, NotMadeError, UsageError
 from sdbackends.interpreters import Interpreter
@@ -237,7 +244,7 @@ def test_without_a_fitting_python_the_mend_is_what_this_machine_has(
         ("", "-m uv python install 3.10"),
     ):
         monkeypatch.setattr(
-            environment_making.shutil,
+            environment_pythons.shutil,
             "which",
             lambda name, tool=tool: tool if name == tool else None,
         )
@@ -252,7 +259,7 @@ def test_a_python_without_venv_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     release = tuple(map(int, RUNNING.strip("=.*").split(".")))
     bare = Interpreter(Path("/usr/bin/python3"), (*release, 1), makes_environments=False)
     monkeypatch.setattr(interpreters, "find", lambda: iter([bare]))
-    monkeypatch.setattr(environment_making, "_virtualenv", list)
+    monkeypatch.setattr(environment_pythons, "_virtualenv", list)
     with pytest.raises(NotMadeError, match="lacks venv"):
         create("tiny", Said())
 
