@@ -17,7 +17,7 @@ from sdbackends.check.branches import Branches
 from sdbackends.check.conditions import hasattr_test
 from sdbackends.check.definitions import COMPREHENSIONS, Definitions
 from sdbackends.check.meaning import constant_getattr, constant_import
-from sdbackends.check.scope import Flag, Target
+from sdbackends.check.scope import Bound, Flag, Target
 from sdbackends.check.uses import (
     Default,
     Has,
@@ -106,7 +106,7 @@ class _Reader(Branches, Definitions):
         for alias in node.names:
             self.imported(alias.name, None, node.lineno)
             stands_for = alias.name if alias.asname else alias.name.partition(".")[0]
-            self.bind(alias.asname or stands_for, [Target(stands_for)])
+            self.bind(alias.asname or stands_for, [Target(stands_for, imported=True)])
 
     def import_from(self, node: ast.ImportFrom) -> None:
         module = self._absolute(node)
@@ -120,7 +120,7 @@ class _Reader(Branches, Definitions):
                         self.source.stars.append(module)
                 else:
                     self.imported(module, alias.name, alias.lineno)
-                    target = Target(f"{module}.{alias.name}")
+                    target = Target(f"{module}.{alias.name}", imported=True)
                     self.bind(alias.asname or alias.name, [target])
 
     def assign(self, node: ast.Assign) -> None:
@@ -225,7 +225,7 @@ class _Reader(Branches, Definitions):
             if isinstance(value, ast.Constant) and value.value is None:
                 # `torch = None` where the import failed: what it stood for before is what matters.
                 if not self.scope.owns(target.id):
-                    self.bind(target.id)
+                    self.scope.bind(target.id, Bound(is_none=True), branch=False)
                 return
             known = hasattr_test(value, self.reading)
             flag = Flag(known.true or (), known.false or ()) if known else None

@@ -6,7 +6,6 @@ the text, so a lookup sees the last word; where a branch binds a name again, bot
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sdbackends.check.uses import Guards
@@ -14,11 +13,16 @@ from sdbackends.check.uses import Guards
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a name stands for. `instance`: a value of the class `name`, known for its methods."""
+    """What a name stands for.
+
+    `instance`: a value of the class `name`, known for its methods. `imported`: bound by an import,
+    not by an assignment.
+    """
 
     name: str
     guards: Guards = ()
     instance: bool = False
+    imported: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,8 @@ class Bound:
 
     targets: tuple[Target, ...] = ()
     flag: Flag | None = None
+    #: `name = None`: a place kept for what comes later.
+    is_none: bool = False
 
 
 @dataclass(slots=True)
@@ -60,11 +66,7 @@ class Scope:
         """Bind `name`; in a `branch` what it stood for before may still hold."""
         owner = self.elsewhere.get(name, self)
         before = owner.names.get(name)
-        if branch and before is not None:
-            # A value may be replaced by one without its methods; a module hardly ever is.
-            kept = before.targets if bound.targets else _lasting(before.targets)
-            bound = Bound(_once((*kept, *bound.targets)), bound.flag)
-        owner.names[name] = bound
+        owner.names[name] = _either(before, bound) if branch and before is not None else bound
 
     def owns(self, name: str) -> bool:
         """Whether the scope binds `name` itself, or has taken it over by `global`."""
@@ -84,9 +86,13 @@ class Scope:
         return scope
 
 
-def _lasting(targets: Sequence[Target]) -> tuple[Target, ...]:
-    return tuple(target for target in targets if not target.instance)
+def _either(before: Bound, bound: Bound) -> Bound:
+    """What is known where a branch may have bound a name again.
 
-
-def _once(targets: Sequence[Target]) -> tuple[Target, ...]:
-    return tuple(dict.fromkeys(targets))
+    Of what is bound by assignment nothing is sure where the other way gives something unknown;
+    what is imported under a name stays what the name is for.
+    """
+    unknown = not (before.targets or before.is_none) or not (bound.targets or bound.is_none)
+    targets = dict.fromkeys((*before.targets, *bound.targets))
+    kept = tuple(target for target in targets if target.imported or not unknown)
+    return Bound(kept, bound.flag, before.is_none and bound.is_none)

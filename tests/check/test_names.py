@@ -22,6 +22,14 @@ FORMS = {
     "the import itself": ("from torch import (\n    nn,\n    gone,\n)", (3, "torch.gone")),
     "an import of a module": ("import torch.gone.deep", (1, "torch.gone.deep")),
     "assigned": ("import torch\nnn = torch.nn\nL = nn.gone", (3, "torch.nn.gone")),
+    "assigned later": (
+        "import torch\nF = None\nif x:\n    F = torch.nn\nF.gone",
+        (5, "torch.nn.gone"),
+    ),
+    "imported, unless": (
+        "import torch\nif x:\n    torch = object()\ntorch.gone",
+        (4, "torch.gone"),
+    ),
     "assigned in pairs": ("import torch\na, b = 1, torch.nn\nb.gone", (3, "torch.nn.gone")),
     "assigned by walrus": ("import torch\nif (n := torch.nn): n.gone", (2, "torch.nn.gone")),
     "a chain over lines": ("import torch\n(torch\n.nn\n.gone\n.x)", (5, "torch.nn.gone.x")),
@@ -82,6 +90,12 @@ NOT_TORCH = {
     "a tensor no more": "import torch\nx = torch.ones(2)\nx = str(x)\nx.gone",
     "perhaps no tensor": (
         "import torch\ndef f(x: torch.Tensor):\n    if y: x = x.numpy()\n    x.gone"
+    ),
+    "a value that may be another": (
+        "import torch\ndef f(dtype):\n    if dtype is None: dtype = torch.float32\n    dtype.gone"
+    ),
+    "a value that became another": (
+        "import torch\ndtype = torch.float32\nif x: dtype = x\ndtype.gone"
     ),
     "perhaps another type": (
         "import torch\ndef f(x: torch.Tensor):\n    if not isinstance(x, torch.Tensor): x.gone"
