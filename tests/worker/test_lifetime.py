@@ -33,8 +33,11 @@ def said(process: subprocess.Popen[str]) -> str:
 
 
 def finished(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, error = process.communicate(timeout=60)
-    return process.returncode, out, error
+    # Not communicate(): it forgets what readline() has read ahead.
+    assert process.stdin and process.stdout and process.stderr
+    process.stdin.close()
+    out, error = process.stdout.read(), process.stderr.read()
+    return process.wait(), out, error
 
 
 @pytest.fixture(autouse=True)
@@ -169,6 +172,24 @@ def test_ctrl_c_that_the_script_takes_lightly_does_not_reach_the_worker(tmp_path
     assert out.splitlines() == ["heard", f"5.0 {pid}"]
 
 
+def test_the_terminal_does_not_reach_the_worker(tmp_path: Path) -> None:
+    process = parent(SET_UP + "    sys.stdin.read()\n", tmp_path)
+    pid = int(said(process))
+    assert os.getsid(pid) == pid != os.getsid(process.pid)
+    finished(process)
+
+
+def test_an_interrupt_for_the_worker_itself_is_ignored(tmp_path: Path) -> None:
+    code = """
+    trouble.write_text("run slow")
+    threading.Timer(0.2, os.kill, (worker.describe()["pid"], signal.SIGINT)).start()
+    print(call(program, 5)[0])
+    """
+    process = parent(SET_UP + code, tmp_path)
+    said(process)
+    assert finished(process) == (0, "5.0\n", "")
+
+
 def test_a_forked_child_gets_a_worker_of_its_own(tmp_path: Path) -> None:
     code = """
     def use(name, value):
@@ -176,12 +197,9 @@ def test_a_forked_child_gets_a_worker_of_its_own(tmp_path: Path) -> None:
             assert call(program, value + i)[0] == value + i
         print(name, worker.describe()["pid"], flush=True)
 
-    def locked_out():
-        # A thread in the middle of a call holds the lock at the moment of the fork.
-        trouble.write_text("run slow")
-        call(program, 0)
-
-    thread = threading.Thread(target=locked_out)
+    # A thread in the middle of a call holds the lock at the moment of the fork.
+    trouble.write_text("run slow")
+    thread = threading.Thread(target=call, args=(program, 0))
     thread.start()
     eventually(lambda: not trouble.exists())
     child = os.fork()
