@@ -45,10 +45,10 @@ class Torch:
         for end in range(2, len(parts) + 1):
             try:
                 found = getattr(found, parts[end - 1])
-            except (AttributeError, RuntimeError):  # torch.classes raises its own
+            except (AttributeError, RuntimeError):
                 try:
                     found = importlib.import_module(".".join(parts[:end]))
-                except ImportError:
+                except (ImportError, TypeError):  # torch.classes has errors of its own
                     return False
         return True
 
