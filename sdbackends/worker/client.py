@@ -110,12 +110,16 @@ class Worker:
     def memory(self) -> Memory:
         """What the worker's process takes now, and at most so far."""
         process = self._life.process
-        if process is None or not process.alive:
+        if process is None:
             return Memory(0, 0)
-        lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+        try:
+            lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+        except FileNotFoundError:
+            return Memory(0, 0)
+        # A process that just died still has a status, without these lines.
         sizes = dict(line.split(":", 1) for line in lines if line.startswith("Vm"))
-        rss, peak = (int(sizes[name].split()[0]) * 1024 for name in ("VmRSS", "VmHWM"))
-        return Memory(rss, peak)
+        rss, peak = (int(sizes.get(name, "0").split()[0]) for name in ("VmRSS", "VmHWM"))
+        return Memory(rss * 1024, peak * 1024)
 
     def close(self) -> None:
         """End the process. A later call starts a new one."""

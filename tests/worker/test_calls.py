@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from pathlib import Path
 
@@ -168,6 +169,8 @@ def test_its_memory_is_told(worker: Worker) -> None:
     worker.describe()
     memory = worker.memory()
     assert 1 << 20 < memory.rss <= memory.peak_rss < 1 << 32
+    os.kill(worker.describe()["pid"], signal.SIGKILL)
+    assert eventually(lambda: worker.memory().rss == 0)
 
 
 def test_many_threads_one_call_at_a_time(worker: Worker) -> None:
