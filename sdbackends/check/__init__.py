@@ -57,7 +57,9 @@ def _read_script(script: Path, modules: Modules) -> Source:
         text = script.read_bytes()
     except OSError as error:
         why = error.strerror or str(error)
-        raise UsageError(f"{str(script)!r} cannot be read", why=why, mend="name a file") from None
+        raise UsageError(
+            f"{str(script)!r} cannot be read", why=why, mend="sd-mock --check your_script.py"
+        ) from None
     try:
         return read(text, script, SCRIPT, world(modules), is_script=True)
     except SyntaxError as error:

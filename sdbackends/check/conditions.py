@@ -70,8 +70,8 @@ def _known(node: ast.expr, reading: Reading) -> Test | None:
         return reading.flag(node.id) or _available(node.id, reading)
     if isinstance(node, ast.Call):
         return hasattr_test(node, reading) or _availability_call(node, reading)
-    if isinstance(node, ast.Compare) and not reading.is_script and _asks_for_main(node):
-        return Test(None, ())
+    if isinstance(node, ast.Compare) and _asks_for_main(node):
+        return Test((), None) if reading.is_script else Test(None, ())
     return None
 
 
@@ -115,7 +115,7 @@ def _available(word: str, reading: Reading) -> Test | None:
 
 
 def _asks_for_main(node: ast.Compare) -> bool:
-    """`__name__ == "__main__"`, which is false in a module that is imported."""
+    """`__name__ == "__main__"`, which is true of the script alone."""
     return (
         isinstance(node.left, ast.Name)
         and node.left.id == "__name__"

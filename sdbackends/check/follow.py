@@ -24,11 +24,10 @@ SCRIPT = "__main__"
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """One way to a module: who imports it, in which line, and whether that is sure to run."""
+class Reached:
+    """One way to a module: who imports it, and whether that is sure to run."""
 
     by: str
-    line: int
     sure: bool
 
 
@@ -38,7 +37,7 @@ class Followed:
 
     sources: dict[str, Source] = field(default_factory=dict)
     origins: dict[str, Origin] = field(default_factory=dict)
-    ways: defaultdict[str, list[Way]] = field(default_factory=lambda: defaultdict(list))
+    ways: defaultdict[str, list[Reached]] = field(default_factory=lambda: defaultdict(list))
     #: What the script or a local module imports and this machine lacks.
     not_found: list[tuple[Source, Import]] = field(default_factory=list)
     #: Files that are not Python of this version.
@@ -107,7 +106,7 @@ class _Follower:
         for wanted in source.imports:
             if library and not source.at_import(wanted.function):
                 continue
-            way = Way(name, wanted.line, is_sure(wanted.guards))
+            way = Reached(name, is_sure(wanted.guards))
             if self._enter(wanted.module, way):
                 if wanted.name is not None:
                     self._member(wanted.module, wanted.name, way)
@@ -117,11 +116,11 @@ class _Follower:
             if library and not source.at_import(use.function):
                 continue
             module, rest = longest_module(use.name, self.modules)
-            way = Way(name, use.line, is_sure(use.guards))
+            way = Reached(name, is_sure(use.guards))
             if module and rest and self._enter(module, way):
                 self._member(module, rest.partition(".")[0], way)
 
-    def _enter(self, name: str, way: Way) -> bool:
+    def _enter(self, name: str, way: Reached) -> bool:
         """Take up a module and the packages around it; False where it is none of ours."""
         package = name.partition(".")[0]
         kind = self.modules.kind(package)
@@ -146,7 +145,7 @@ class _Follower:
             self.queue.append(name)
             self.reading.begin(name, found.file, is_package=found.is_package)
 
-    def _member(self, module: str, name: str, way: Way, depth: int = 0) -> None:
+    def _member(self, module: str, name: str, way: Reached, depth: int = 0) -> None:
         """Follow one name of a module: a submodule, or what a lazy package has elsewhere."""
         if self._enter(f"{module}.{name}", way):
             return

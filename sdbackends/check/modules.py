@@ -53,7 +53,6 @@ class Modules:
         mine = ("", str(Path(sys.argv[0]).absolute().parent), shim)
         path = [entry for entry in sys.path if entry not in mine] if path is None else path
         self.path = [str(folder), *path]
-        self.folder = folder
         self.find = cache(self._find)
         self.kind = cache(self._kind)
         self.uses_torch = cache(self._uses_torch)

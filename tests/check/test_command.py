@@ -117,6 +117,17 @@ def test_words_that_do_not_go_together(command, words: list[str]) -> None:
     assert "mend:" in err
 
 
+def test_a_check_that_takes_long_says_so_once(
+    project: Project, command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checking, "_PATIENCE", -1.0)
+    project.write("mine.py", "")
+    project.write("script.py", "import mine")
+    code, out, err = command("--check", "script.py")
+    assert (code, err) == (0, "sd-mock: reading what the script imports: 1 files …\n")
+    assert "…" not in out
+
+
 def test_the_host_may_be_named(project: Project, command) -> None:
     project.write("script.py", "")
     assert command("--check", "script.py", "oneflow-host")[0] == 0
