@@ -35,6 +35,7 @@ CORE_TESTS = ["tests/core", "tests/shim"]
 MINORS = sdbackends.interpreters.MINORS
 _PURELIB = "import sysconfig; print(sysconfig.get_path('purelib'))"
 ONEFLOW_TESTS = ["tests/oneflow", "tests/oneflow_host"]
+ONEFLOW_ENGINES = "oneflow,oneflow-eager"
 
 
 @nox.session(python=False)
@@ -68,9 +69,10 @@ def tests_oneflow(session: nox.Session) -> None:
     run(session, python.with_name("sdbackends"), "env", "create", "oneflow")
     hosts = [str(host_environment(session, python, kind)) for kind in ("new", "old")]
     environ = {"SD_TEST_HOST_PYTHONS": os.pathsep.join(hosts)}
-    # Two processes: each of them starts workers that hold a model of their own.
-    spread = ["-n", "2", "--dist", "loadfile"]
-    run(session, python, "-m", "pytest", *spread, *ONEFLOW_TESTS, *session.posargs, **environ)
+    # Whole files to one process, as in `tests`; the tests of agreement on OneFlow's backends.
+    spread = ["-n", "logical", "--maxprocesses", "4", "--dist", "loadfile"]
+    which = [*ONEFLOW_TESTS, "tests/agreement", f"--engines={ONEFLOW_ENGINES}"]
+    run(session, python, "-m", "pytest", *spread, *which, *session.posargs, **environ)
 
 
 @nox.session(python=False)

@@ -59,7 +59,11 @@ def pytest_unconfigure() -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     # Only a full run can tell that a line names no test at all.
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
-    known_failures.mark(items, known_failures.read_all(), complain_of_unused=whole)
+    left_out = tuple(str(path).rstrip("/") + "/" for path in config.getoption("ignore") or ())
+    lines = [
+        line for line in known_failures.read_all() if not line.pattern.startswith(left_out or "\0")
+    ]
+    known_failures.mark(items, lines, complain_of_unused=whole)
 
 
 @pytest.fixture(scope="session")

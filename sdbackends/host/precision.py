@@ -2,10 +2,11 @@
 
 `SD_PRECISION` is the dtype in which models are loaded, whatever `torch_dtype` the script names.
 Without CUDA float16 runs as bfloat16, because float16 takes minutes on a CPU, and under a backend
-that has no bfloat16 on a CPU both run as float32; the script's own float16 tensors stay as they are, and `tensor.numpy()` of a bfloat16 tensor gives the float16 values
-that the script expects. After loading, `.half()` and `.to(float16 or bfloat16)` of a model follow
-the same rule, while `.to(float32)` stays: pipelines upcast the autoencoder so. int8, where a
-backend has it, is an option of the engine and changes nothing here.
+that has no bfloat16 on a CPU both run as float32; the script's own float16 tensors stay as they
+are, and `tensor.numpy()` of a bfloat16 tensor gives the float16 values that the script expects.
+After loading, `.half()` and `.to(float16 or bfloat16)` of a model follow the same rule, while
+`.to(float32)` stays: pipelines upcast the autoencoder so. int8, where a backend has it, is an
+option of the engine and changes nothing here.
 """
 
 from __future__ import annotations

@@ -4,58 +4,88 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+import time
+from collections.abc import Callable
 
 import pytest
 import torch
 
 import sdbackends
+from sdbackends.engines.oneflow.engine import OneflowEngine
 from sdbackends.errors import RunError
 from tests import tiny_models
 from tests.oneflow.helpers import build, worst
 from tests.oneflow.test_calls import unet_call
 
 
-def test_a_kill_between_calls_costs_one_call_at_most(engine) -> None:
+def process_of(engine: OneflowEngine) -> int:
+    process = engine._worker._life.process
+    assert process is not None
+    return process.pid
+
+
+def kill_in_the_next_call(pid: int) -> None:
+    """Stopped, it takes the call and answers nothing; then it is killed."""
+    os.kill(pid, signal.SIGSTOP)
+    threading.Timer(0.5, os.kill, (pid, signal.SIGKILL)).start()
+
+
+def test_a_kill_between_calls_costs_nothing(engine) -> None:
     call = unet_call(tiny_models.unet(), 1, 8, 8)
     built = build(engine, call)
-    expected = call.eager()
-    assert worst(built.run(call), expected) < 1e-5
-    os.kill(engine._worker._life.process.pid, signal.SIGKILL)
-    try:
-        result = built.run(call)
-    except RunError as error:
-        assert "SIGKILL" in str(error)
-        result = built.run(call)
-    assert worst(result, expected) < 1e-5
+    before = process_of(engine)
+    os.kill(before, signal.SIGKILL)
+    while engine._worker._life.process.alive:
+        time.sleep(0.01)
+    assert worst(built.run(call), call.eager()) < 1e-5
+    assert process_of(engine) != before
 
 
-def test_the_script_goes_on_after_a_kill(engine_pid, capfd) -> None:
-    """Through the router: the call falls back with its reason, the next is OneFlow's again."""
-    clip, ids = tiny_models.clip_text(), tiny_models.token_ids()
-    with torch.no_grad():
-        expected = clip(ids).last_hidden_state
-        with sdbackends.use("oneflow", fallback="warn"):
-            clip(ids)
-            os.kill(engine_pid(), signal.SIGKILL)
-            torch.testing.assert_close(clip(ids).last_hidden_state, expected)
-            first = engine_pid()
-            torch.testing.assert_close(clip(ids).last_hidden_state, expected)
-            assert engine_pid() is not None
-    said = capfd.readouterr().err
-    assert "SIGKILL" in said or first is not None
+def test_a_kill_in_a_call_ends_that_call(engine) -> None:
+    call = unet_call(tiny_models.unet(), 1, 8, 8)
+    built = build(engine, call)
+    kill_in_the_next_call(process_of(engine))
+    with pytest.raises(RunError, match="SIGKILL"):
+        built.run(call)
+    assert worst(built.run(call), call.eager()) < 1e-5
 
 
 @pytest.fixture
-def engine_pid(monkeypatch):
-    """The process id of the worker that the router's engine holds."""
-    from sdbackends.engines.oneflow import engine as module
-
+def routed_engine(monkeypatch) -> Callable[[], OneflowEngine]:
+    """The engine that the router made last."""
     made = []
-    real = module.OneflowEngine.__init__
+    real = OneflowEngine.__init__
 
     def remember(self, context):
         real(self, context)
         made.append(self)
 
-    monkeypatch.setattr(module.OneflowEngine, "__init__", remember)
-    return lambda: made[-1]._worker._life.process.pid
+    monkeypatch.setattr(OneflowEngine, "__init__", remember)
+    return lambda: made[-1]
+
+
+def test_the_script_goes_on(routed_engine, capfd) -> None:
+    """The call falls back with its reason, the next is OneFlow's again."""
+    clip, ids = tiny_models.clip_text(), tiny_models.token_ids()
+    with torch.no_grad():
+        expected = clip(ids).last_hidden_state
+        with sdbackends.use("oneflow", fallback="warn"):
+            clip(ids)
+            before = process_of(routed_engine())
+            kill_in_the_next_call(before)
+            torch.testing.assert_close(clip(ids).last_hidden_state, expected)
+            said = capfd.readouterr().err
+            assert "SIGKILL" in said and "this call runs on eager torch" in said
+            torch.testing.assert_close(clip(ids).last_hidden_state, expected)
+            assert process_of(routed_engine()) != before
+    assert not os.path.exists(f"/proc/{before}")
+
+
+def test_without_fallback_it_is_raised(routed_engine) -> None:
+    clip, ids = tiny_models.clip_text(), tiny_models.token_ids()
+    with torch.no_grad(), sdbackends.use("oneflow", fallback="error"):
+        clip(ids)
+        kill_in_the_next_call(process_of(routed_engine()))
+        with pytest.raises(RunError, match="SIGKILL"):
+            clip(ids)
