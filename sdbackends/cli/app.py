@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
-from sdbackends import __version__
-from sdbackends.cli import cache, demo, doctor, env, scripts, table
+from sdbackends.cli import cache, demo, doctor, env, options, scripts, table
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-
-def _version(asked: bool) -> None:
-    if asked:
-        typer.echo(f"sdbackends {__version__}")
-        raise typer.Exit
+app = typer.Typer(no_args_is_help=True, **options.APP)
 
 
 @app.callback()
-def sdbackends(
-    _: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
-    ] = False,
-) -> None:
+def sdbackends(_: options.Version = False) -> None:
     """One unmodified Stable Diffusion script on torch, torch.compile, JAX or OneFlow.
 
     \b
