@@ -49,6 +49,8 @@ class Material:
 
 def shared(array: np.ndarray, device: Any) -> Tensor:
     """The array's own memory on a CPU; elsewhere a copy."""
+    if not array.flags.c_contiguous:  # OneFlow would make it so in place
+        raise ValueError("a weight in shared memory must be contiguous")
     tensor = flow.from_numpy(array)
     return tensor if device.type == "cpu" else tensor.to(device)
 
