@@ -87,7 +87,7 @@ def _say(cells: list[Cell], output: Path) -> None:
     for cell in cells:
         if cell.error is None:
             apart = "" if cell.difference is None else f", {cell.difference}/255 from the first"
-            typer.echo(f"{cell.row.pipeline:<18} {cell.backend:<10} {cell.seconds:6.2f} s{apart}")
+            typer.echo(f"{cell.row.pipeline:<18} {cell.backend:<14} {cell.seconds:6.2f} s{apart}")
     typer.echo(f"\nThe contact sheet: {output.resolve()}\n\nWhat to try next:")
     if any(cell.error for cell in cells):
         typer.echo("  sdbackends doctor      (some pictures failed, see above)")
