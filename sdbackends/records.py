@@ -1,13 +1,13 @@
 """A YAML file in, a checked record out; a file that breaks its schema is refused by line and key.
 
-`backends/*.yaml` and `backends/environments/*.yaml` are read here. The file's stem is the
-record's name.
+`backends/*.yaml`, `backends/environments/*.yaml` and `matrix.yaml` are read here. Where a record
+has a name, it is the file's stem.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 import yaml
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -47,7 +47,8 @@ def read(path: Path, kind: type[Record], *, a_good_one: str) -> Record:
             mend=f"start from a copy of {a_good_one}",
         )
     try:
-        return kind.model_validate({"name": path.stem, **data})
+        name = {"name": path.stem} if "name" in kind.model_fields else {}
+        return kind.model_validate({**name, **data})
     except ValidationError as error:
         raise _schema_error(path, root, kind, error) from None
 
@@ -65,13 +66,33 @@ def _schema_error(
     path: Path, root: yaml.Node | None, kind: type[BaseModel], error: ValidationError
 ) -> CatalogError:
     """All broken keys in one message, the place of the first in `where`."""
-    problems = [(*_place(root, problem["loc"]), problem["msg"]) for problem in error.errors()]
+    found = error.errors()
+    problems = [
+        (*_place(root, problem["loc"]), problem["msg"].removeprefix("Value error, "))
+        for problem in found
+    ]
+    keys = _innermost(kind, found[0]["loc"]).model_fields
     return CatalogError(
         f"{path.name} breaks the schema",
         where=f"{path}:{problems[0][0]}",
         why="; ".join(f"line {line}, {key}: {message}" for line, key, message in problems),
-        mend=f"keys: {', '.join(name for name in kind.model_fields if name != 'name')}",
+        mend=f"keys: {', '.join(name for name in keys if name != 'name')}",
     )
+
+
+def _innermost(kind: type[BaseModel], keys: Keys) -> type[BaseModel]:
+    """The record, of those nested in `kind`, in which the last of `keys` stands."""
+    for key in keys[:-1]:
+        field = kind.model_fields.get(str(key))
+        kind = (_record_in(field.annotation) if field else None) or kind
+    return kind
+
+
+def _record_in(annotation: object) -> type[BaseModel] | None:
+    """The record that a field holds, by itself or in a list or a mapping."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_record_in, get_args(annotation))), None)
 
 
 def _place(node: yaml.Node | None, keys: Keys) -> tuple[int, str]:
@@ -85,7 +106,8 @@ def _place(node: yaml.Node | None, keys: Keys) -> tuple[int, str]:
         below = _below(node, key)
         if below is not None:
             line, node = below
-        if below is not None or key == keys[-1]:
+        # One value where a list may stand is the list's item 0, of which the file knows nothing.
+        if below is not None or (key == keys[-1] and isinstance(key, str)):
             named.append(str(key))
     return line, ".".join(named) or "the file"
 

@@ -1,0 +1,163 @@
+"""The plan of a run: `matrix.yaml` in, the cells in the order in which they run out.
+
+Cells of the same work stand together, the reference first and at full precision first, because
+the others are compared with it. A cell that the present environment cannot run is in the plan all
+the same; `obstacle` says why it will not run.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+from sdbackends import catalog, machine, records
+from sdbackends.errors import UsageError
+from sdbackends.matrix.model import ALL, Matrix, Selection, Terms, Variant
+from sdbackends.matrix.results import Cell, Outcome
+from sdbackends.resources import backend_names, matrix_file
+from sdbackends.settings import Precision
+
+Values = dict[str, Any]
+
+
+def load(path: Path | None = None) -> Matrix:
+    """The matrix in `path`; None: the `matrix.yaml` that comes with sdbackends.
+
+    Raises:
+        CatalogError: the file cannot be read or breaks the schema; line and key are named.
+    """
+    return records.read(path or matrix_file(), Matrix, a_good_one="the matrix.yaml of sdbackends")
+
+
+def cells(
+    matrix: Matrix,
+    *,
+    quick: bool = False,
+    backends: Collection[str] | None = None,
+    pipelines: Collection[str] | None = None,
+    precisions: Collection[str] | None = None,
+    sizes: Collection[tuple[int, int]] | None = None,
+    ids: Collection[str] | None = None,
+    device: str | None = None,
+) -> tuple[Cell, ...]:
+    """The cells, each once; a filter keeps those whose value is in it, None keeps all.
+
+    `device` is what `auto` means; None: the best of this machine.
+
+    Raises:
+        UsageError: the filters leave nothing.
+    """
+    variant = matrix.quick if quick else matrix.full
+    here = device or machine.device()
+    found = dict.fromkeys(Cell(**values) for values in _combinations(variant, here))
+    wanted = {"backend": backends, "pipeline": pipelines, "precision": precisions, "size": sizes}
+    kept = [
+        cell
+        for cell in found
+        if all(among is None or getattr(cell, axis) in among for axis, among in wanted.items())
+        and (ids is None or cell.id in ids)
+    ]
+    if not kept:
+        raise UsageError(
+            "no cell of the matrix is of that kind",
+            why=_what_there_is(found, [axis for axis in wanted if wanted[axis] is not None]),
+            mend="`sdbackends matrix --list` shows the cells" + (", also --quick" if quick else ""),
+        )
+    return _ordered(kept, matrix.reference)
+
+
+def terms(matrix: Matrix, cell: Cell, *, quick: bool = False) -> Terms:
+    """On which terms `cell` is measured."""
+    variant = matrix.quick if quick else matrix.full
+    found = variant.terms
+    for special in variant.special:
+        if _fits(special.where, cell.model_dump()):
+            other = special.model_dump(exclude={"where"}, exclude_none=True)
+            found = found.model_copy(update=other)
+    return found
+
+
+def reference_of(cell: Cell, matrix: Matrix) -> Cell:
+    """The cell whose results `cell` has to agree with: the same work on torch, at fp32."""
+    return cell.model_copy(update={"backend": matrix.reference, "precision": "fp32"})
+
+
+def obstacle(cell: Cell) -> tuple[Outcome, str] | None:
+    """Why the present environment cannot run `cell`; None: it can."""
+    backend = catalog.load(cell.backend)
+    if cell.device not in backend.devices:
+        return "unsupported", f"{backend.name} runs on {', '.join(backend.devices)}"
+    has = backend.precisions_on(cell.device)
+    if cell.precision not in has:
+        return "unsupported", f"{backend.name} has {', '.join(has)} on {cell.device}"
+    lacks = list(catalog.readiness(backend).reasons)
+    if cell.device == "cuda" and machine.device() != "cuda":
+        has_torch = "" if machine.gpu() else "no NVIDIA GPU is on this machine"
+        return "not-installed", has_torch or "the installed torch is built without CUDA"
+    if lacks:
+        return "not-installed", "; ".join(f"{lack.why} (mend: {lack.mend})" for lack in lacks)
+    return None
+
+
+def _combinations(variant: Variant, here: str) -> Iterator[Values]:
+    """The axes' product less `exclude`, then what `include` adds."""
+    axes = {name: getattr(variant.axes, name) for name in type(variant.axes).model_fields}
+    excludes = [_resolved(entry.named, here) for entry in variant.exclude]
+    for values in _product(_resolved(axes, here)):
+        if not any(_has(values, entry) for entry in excludes):
+            yield values
+    for include in variant.include:
+        for values in _product(_resolved({**axes, **include.named}, here)):
+            # What the entry itself names in full comes back, as in CI matrices.
+            others = (entry for entry in excludes if not set(entry) <= set(include.named))
+            if not any(_has(values, entry) for entry in others):
+                yield values
+
+
+def _product(axes: Mapping[str, Iterable[Any]]) -> Iterator[Values]:
+    for values in itertools.product(*axes.values()):
+        yield dict(zip(axes, values, strict=True))
+
+
+def _resolved(named: Mapping[str, tuple[Any, ...]], here: str) -> dict[str, tuple[Any, ...]]:
+    """With `all` and `auto` replaced by what they stand for."""
+    resolved = dict(named)
+    if ALL in resolved.get("backend", ()):
+        resolved["backend"] = backend_names()
+    if "device" in resolved:
+        devices = (here if device == "auto" else device for device in resolved["device"])
+        resolved["device"] = tuple(dict.fromkeys(devices))
+    return resolved
+
+
+def _fits(selection: Selection, values: Values) -> bool:
+    return _has(values, _resolved(selection.named, machine.device()))
+
+
+def _has(values: Values, entry: Mapping[str, tuple[Any, ...]]) -> bool:
+    return all(values[axis] in accepted for axis, accepted in entry.items())
+
+
+def _ordered(kept: Iterable[Cell], reference: str) -> tuple[Cell, ...]:
+    precisions: tuple[str, ...] = get_args(Precision)
+    works: dict[tuple[object, ...], int] = {}
+
+    def rank(cell: Cell) -> tuple[int, int, bool]:
+        work = tuple(cell.model_dump(exclude={"backend", "precision"}).values())
+        place = works.setdefault(work, len(works))
+        return place, precisions.index(cell.precision), cell.backend != reference
+
+    return tuple(sorted(kept, key=rank))
+
+
+def _what_there_is(found: Iterable[Cell], axes: list[str]) -> str:
+    """The values that the matrix has on the axes that were narrowed."""
+    found = list(found)
+    lines = []
+    for axis in axes:
+        values = dict.fromkeys(getattr(cell, axis) for cell in found)
+        words = (f"{v[1]}x{v[0]}" if isinstance(v, tuple) else str(v) for v in values)
+        lines.append(f"{axis}: {', '.join(words)}")
+    return "the matrix has " + ("; ".join(lines) or f"{len(found)} cells, and none of that id")
