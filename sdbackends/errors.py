@@ -59,7 +59,11 @@ class BuildError(SdError):
 
 
 class RunError(SdError):
-    """A built program failed, or returned NaN or Inf where eager does not."""
+    """A built program failed."""
+
+
+class NotFiniteError(RunError):
+    """A program returned NaN or Inf where eager does not."""
 
 
 class ArtifactError(SdError):

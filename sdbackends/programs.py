@@ -19,7 +19,7 @@ from sdbackends import say
 from sdbackends.build import Builder, Invocation, Runnable, in_words
 from sdbackends.capture.signature import UnsupportedArgument, call_signature, module_state
 from sdbackends.engines.base import ModuleEngine
-from sdbackends.errors import BuildError, CaptureError, RunError, SdError
+from sdbackends.errors import BuildError, CaptureError, NotFiniteError, RunError, SdError
 from sdbackends.verify import compare, finite, tensors_of
 
 #: Programs kept for one model; sizes, batches and adapters that take turns stay built.
@@ -152,7 +152,7 @@ class RoutedModel:
             return result
         reference = invocation.eager()
         if not good and finite(reference):
-            raise RunError(
+            raise NotFiniteError(
                 f"{self._name} failed", why="it returned NaN or Inf where eager torch does not"
             )
         if self.verify and not entry.verified:

@@ -112,7 +112,7 @@ class Router:
         @functools.wraps(compile_)
         def compile(model: Any = None, *args: Any, **kwargs: Any) -> Any:
             if isinstance(model, torch.nn.Module):
-                name = self.settings.backend.of(_part(model))
+                name = self.settings.backend.of(part_of(model))
                 if name is not None and self._is_routed(model) and name != "torch":
                     say.warn_once(
                         ("compile", type(model)),
@@ -130,7 +130,7 @@ class Router:
         self._here.inside = True
         args, kwargs = precision.fitting(module, args, kwargs)
         try:
-            name = self.settings.backend.of(_part(module))
+            name = self.settings.backend.of(part_of(module))
             if name is None or self._has_inner_targets(module):
                 self._here.inside = False
                 return _nn_call(module, *args, **kwargs)
@@ -213,7 +213,7 @@ class Router:
     def _has_inner_targets(self, module: torch.nn.Module) -> bool:
         """An autoencoder as a whole samples noise; its encoder and decoder are routed instead."""
         return any(
-            child is not None and self._is_routed(child) and _part(child) == "vae"
+            child is not None and self._is_routed(child) and part_of(child) == "vae"
             for child in (module._modules.get("encoder"), module._modules.get("decoder"))
         )
 
@@ -229,7 +229,7 @@ def _check_precision(backend: catalog.Backend, settings: Settings) -> None:
         )
 
 
-def _part(module: torch.nn.Module) -> str:
+def part_of(module: torch.nn.Module) -> str:
     """Which part of a pipeline a model is, by its class (see `settings.PARTS`)."""
     kind = type(module)
     name, package = kind.__name__, kind.__module__
@@ -244,7 +244,7 @@ def _part(module: torch.nn.Module) -> str:
 
 
 def _label(module: torch.nn.Module) -> str:
-    return f"{_part(module)} ({type(module).__name__})"
+    return f"{part_of(module)} ({type(module).__name__})"
 
 
 def _not_inference(module: torch.nn.Module) -> str | None:

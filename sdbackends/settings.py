@@ -82,6 +82,8 @@ class Settings:
     rng: Rng = "cpu"
     cache_dir: Path | None = None
     env_dir: Path | None = None
+    #: Where an observer writes how long everything took (`sdbackends.measure`).
+    measure: Path | None = None
     log: LogLevel = "info"
 
     @property
@@ -120,6 +122,7 @@ class Settings:
             rng=cast("Rng", _one_of(env, "SD_RNG", get_args(Rng)) or "cpu"),
             cache_dir=_folder(env, "SD_CACHE_DIR"),
             env_dir=_folder(env, "SD_ENV_DIR"),
+            measure=_folder(env, "SD_MEASURE"),
             log=cast("LogLevel", _one_of(env, "SD_LOG", get_args(LogLevel)) or "info"),
         )
 

@@ -73,6 +73,11 @@ class Session:
             from sdbackends import route
 
             route.install(self.settings, self.overlay)
+            if self.settings.measure is not None:
+                # After the router, so that it stands in front of it.
+                from sdbackends.measure import observer
+
+                observer.lay(self.settings.measure, self.overlay)
 
 
 def active() -> Session | None:

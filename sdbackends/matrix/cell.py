@@ -1,0 +1,165 @@
+"""One cell of the matrix, measured: in comes a `Cell`, out goes a `CellResult`, always.
+
+A first process builds with an empty cache and then draws the steady pictures, each in turn with the
+reference. Where it built something, a second one draws one picture with the kept cache. Each is a
+plain script under the shim with limits of its own (see watch.py); whatever becomes of it is an
+outcome with a reason, never an exception. The agreement with the reference is judged elsewhere,
+from the files in the folder: picture.png, and parts.npz with the first output of each model.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+from typing import cast
+
+from sdbackends.matrix import starting
+from sdbackends.matrix.busy import Others
+from sdbackends.matrix.ending import Ended
+from sdbackends.matrix.reference import Reference
+from sdbackends.matrix.results import Cell, CellResult, Memory, Part, Timings
+from sdbackends.matrix.watch import Limits, Script
+from sdbackends.measure.record import Measured
+
+PICTURE = "picture.png"
+
+
+def run(
+    cell: Cell,
+    *,
+    folder: Path,
+    repeats: int,
+    warmups: int,
+    limit_seconds: float,
+    limit_bytes: int,
+    reference: Reference | None = None,
+) -> CellResult:
+    """Measure `cell` into `folder`, which is emptied first.
+
+    Args:
+        repeats, warmups: pictures that count, and those before, the first one included; there is
+            always one before.
+        limit_seconds, limit_bytes: of each of the two processes (with its workers), while it is
+            its turn.
+        reference: draws the same work in turn with each picture that counts.
+
+    Returns:
+        All but the agreement. `picture` is relative to `folder`.
+    """
+    command = starting.reproduce(cell)
+    refused = starting.refusal(cell)
+    if refused is not None:
+        reason = starting.without_places(refused.reason, {})
+        return CellResult(cell=cell, outcome=refused.outcome, reason=reason, command=command)
+    begun, others = time.monotonic(), Others()
+    attempt = _Attempt(cell, folder, Limits(limit_seconds, limit_bytes), max(1, warmups), repeats)
+    ended: Ended | None = None
+    try:
+        attempt.draw(reference)
+        attempt.draw_from_cache()
+    except Ended as early:
+        ended = early
+    return CellResult(
+        cell=cell,
+        outcome="ok" if ended is None else ended.outcome,
+        reason="" if ended is None else starting.without_places(ended.reason, {"": folder}),
+        timings=attempt.timings(),
+        interleaved=tuple(attempt.interleaved),
+        memory=attempt.memory(),
+        flops={cast("Part", part): count for part, count in attempt.first.flops.items()},
+        load=others.load(),
+        busy=others.busy(),
+        versions=starting.versions(cell),
+        picture=PICTURE if (folder / PICTURE).exists() else None,
+        command=command,
+        seconds=time.monotonic() - begun,
+    )
+
+
+class _Attempt:
+    """The two processes of a cell, and what is known of them so far."""
+
+    def __init__(
+        self, cell: Cell, folder: Path, limits: Limits, warmups: int, repeats: int
+    ) -> None:
+        self.cell, self.folder = cell, folder
+        self._limits, self._warmups, self._repeats = limits, warmups, repeats
+        self.first = Measured()
+        self.second: Measured | None = None
+        self.interleaved: list[float] = []
+        self._peak = 0
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def draw(self, reference: Reference | None) -> None:
+        """The first process: everything but the build from the cache.
+
+        Raises:
+            Ended: it did not come to its end.
+        """
+        total = self._warmups + self._repeats
+        with self._start(self.folder, total) as script:
+            try:
+                for number in range(total):
+                    if reference is not None and number >= self._warmups:
+                        # Before, not after: a script that is done tidies up, and disturbs.
+                        seconds = reference.draw()
+                        self.interleaved += [] if seconds is None else [seconds]
+                    script.draw(number)
+                script.finish()
+            finally:
+                self.first = script.measured()
+                self._peak = script.peak
+        if self.cell.batch > 1:
+            shutil.copyfile(self.folder / "picture-1.png", self.folder / PICTURE)
+
+    def draw_from_cache(self) -> None:
+        """The second process, where the first one built anything.
+
+        Raises:
+            Ended: it did not come to its end.
+        """
+        if not self.first.builds:
+            return
+        with self._start(self.folder / "cached", 1) as script:
+            try:
+                script.draw(0)
+                self.second = script.finish()
+            except Ended as ended:
+                reason = f"with the cache that it had kept: {ended.reason}"
+                raise Ended(ended.outcome, reason) from None
+
+    def timings(self) -> Timings:
+        """Of the pictures after the warm-ups; what comes once is from the first process."""
+        first = self.first
+        parts: dict[str, list[float]] = {}
+        for picture in first.parts[self._warmups :]:
+            for part, samples in picture.items():
+                parts.setdefault(part, []).extend(samples)
+        return Timings(
+            importing=first.importing,
+            loading=first.loading,
+            build_cold=_built(first),
+            build_cached=None if self.second is None else _built(self.second),
+            first_image=first.images[0] if first.images else None,
+            images=tuple(first.images[self._warmups :]),
+            parts={cast("Part", part): tuple(samples) for part, samples in parts.items()},
+        )
+
+    def memory(self) -> Memory:
+        peak = self._peak or None
+        return Memory(peak_rss=peak, peak_gpu=self.first.peak_gpu, weights=self.first.weights)
+
+    def _start(self, folder: Path, repeat: int) -> Script:
+        return Script(
+            starting.command(self.cell, folder / PICTURE, repeat=repeat),
+            starting.environment(self.cell, measure=folder, cache=self.folder / "cache"),
+            folder,
+            self._limits,
+            in_turn=repeat > 1,
+        )
+
+
+def _built(measured: Measured) -> float | None:
+    """Seconds that building took; None where nothing was built."""
+    return sum(build.seconds for build in measured.builds) if measured.builds else None

@@ -1,0 +1,131 @@
+"""How a cell is started: its command, its environment, and why some cells are not started at all.
+
+The command is that of a person after `eval "$(sd-mock BACKEND)"`: a plain script of `pipelines/`
+under the shim. An engine that gives up ends the script (`SD_FALLBACK=error`), so that torch's
+picture is never taken for the engine's.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from sdbackends import catalog, environments, launch, machine
+from sdbackends.catalog import Backend
+from sdbackends.launch import Choices
+from sdbackends.matrix.ending import Ended
+from sdbackends.matrix.results import Cell
+from sdbackends.pipeline_scripts import pipeline_script
+from sdbackends.resources import pipelines_dir
+
+#: int8 is what an engine makes of a model that is loaded as float32.
+_DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16", "int8": "float32"}
+_EMBEDDED = "embedded"
+
+
+def refusal(cell: Cell) -> Ended | None:
+    """Why the cell cannot run here, known without starting anything."""
+    backend = catalog.load(cell.backend)
+    device = device_of(cell)
+    if device not in backend.devices:
+        return Ended("unsupported", f"{backend.name} runs on {', '.join(backend.devices)} only")
+    if cell.precision not in backend.precisions_on(device):
+        accepted = ", ".join(backend.precisions_on(device))
+        why = f"{backend.name} has no {cell.precision} on {device} (it has {accepted})"
+        return Ended("unsupported", why)
+    if device == "cuda" and not machine.gpu():
+        return Ended("not-installed", "this machine has no NVIDIA GPU")
+    lacks = catalog.readiness(backend).reasons
+    if lacks:
+        return Ended("not-installed", "; ".join(lack.why for lack in lacks))
+    return None
+
+
+def command(cell: Cell, output: Path, *, repeat: int) -> list[str]:
+    """The script of the cell, drawing `repeat` times."""
+    script = str(pipeline_script(cell.pipeline))
+    return [sys.executable, script, *_words(cell), f"--output={output}", f"--repeat={repeat}"]
+
+
+def environment(cell: Cell, *, measure: Path, cache: Path) -> dict[str, str]:
+    """This process's environment, the shim, the cell's choices, and a cache of its own."""
+    own = {
+        **os.environ,
+        "SD_MEASURE": str(measure.absolute()),
+        "SD_CACHE_DIR": str(cache.absolute()),
+        "TORCHINDUCTOR_CACHE_DIR": str(cache.absolute() / "inductor"),
+        "TRITON_CACHE_DIR": str(cache.absolute() / "triton"),
+        "PYTHONIOENCODING": "utf-8",
+    }
+    choices = Choices(cell.backend, cell.precision, device_of(cell), fallback="error")
+    return launch.environment(choices, own)
+
+
+def reproduce(cell: Cell) -> str:
+    """One line for a shell in a checkout."""
+    choices = {
+        "backend": cell.backend,
+        "precision": cell.precision,
+        "device": device_of(cell),
+        "fallback": "error",
+    }
+    options = [word for name, value in choices.items() for word in (f"--{name}", value)]
+    words = ["sdbackends", "run", *options, f"pipelines/{cell.pipeline}.py", *_words(cell)]
+    return shlex.join([*words, "--repeat=2", "--json"])
+
+
+def versions(cell: Cell) -> dict[str, str]:
+    """Of Python and of the packages that the backend runs on."""
+    backend = catalog.load(cell.backend)
+    found = {name: machine.version(name) for name in (*backend.modules, "numpy")}
+    if backend.worker is not None:
+        found |= _in_worker(backend)
+    found["python"] = ".".join(map(str, sys.version_info[:3]))
+    return {name: version for name, version in sorted(found.items()) if version is not None}
+
+
+def device_of(cell: Cell) -> str:
+    """The device that "auto" stands for on this machine, or the cell's own."""
+    return machine.device() if cell.device == "auto" else cell.device
+
+
+def without_places(text: str, places: Mapping[str, Path]) -> str:
+    """`text` without the names of this machine's folders: results are shown to others.
+
+    `places`: what to call a folder -> the folder.
+    """
+    known = {
+        **places,
+        "pipelines": pipelines_dir(),
+        "ENVIRONMENT": Path(sys.prefix),
+        "~": Path.home(),
+    }
+    for name, place in known.items():
+        text = text.replace(str(place.absolute()), name)
+    return text
+
+
+def _words(cell: Cell) -> list[str]:
+    height, width = cell.size
+    device = device_of(cell)
+    words = {
+        "steps": cell.steps,
+        "height": height,
+        "width": width,
+        "batch": cell.batch,
+        "scheduler": cell.scheduler,
+        "dtype": _DTYPES[cell.precision],
+        # Of a TPU torch knows nothing: there the script's own tensors are on the CPU.
+        "device": device if device in ("cpu", "cuda") else "cpu",
+    }
+    given = [f"--{name}={value}" for name, value in words.items()]
+    return given if cell.model == _EMBEDDED else [*given, f"--model={cell.model}"]
+
+
+def _in_worker(backend: Backend) -> dict[str, str | None]:
+    assert backend.worker is not None
+    package = next(iter(environments.load(backend.worker).modules))
+    return {package: environments.version(backend.worker)}

@@ -1,0 +1,187 @@
+"""The observer: laid over diffusers and the router, it times a script that knows nothing of it.
+
+It stands in front of every pipeline's call, of the models' calls (the router's stand-in is called
+by it), of the building of programs, and watches for the first model to be loaded. Everything goes
+through the session's overlay, so that closing the session takes all of it off again.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from sdbackends import say
+from sdbackends.build import Builder
+from sdbackends.host.imports import when_imported
+from sdbackends.host.overlay import Overlay
+from sdbackends.measure import memory, stopwatch, turns
+from sdbackends.measure.picture import Picture
+from sdbackends.measure.record import PARTS_FILE, Build, Failure, Measured
+
+_nn_call = torch.nn.Module.__call__
+
+
+def lay(folder: Path, overlay: Overlay) -> None:
+    """Measure this process into `folder` until `overlay` is undone. Laid after the router."""
+    observer = Observer(folder, overlay)
+    overlay.set(Builder, "build", observer.timed_build(Builder.build))
+    for module, then in (
+        ("diffusers.pipelines.pipeline_utils", observer.watch_pipelines),
+        ("diffusers.models.modeling_utils", lambda m: observer.watch_models(m.ModelMixin)),
+        ("transformers.modeling_utils", lambda m: observer.watch_models(m.PreTrainedModel)),
+        ("diffusers.models.autoencoders.vae", observer.watch_coders),
+    ):
+        when_imported(module, then, overlay)
+
+
+class Observer:
+    """Keeps what was measured, and the picture that is being drawn."""
+
+    def __init__(self, folder: Path, overlay: Overlay) -> None:
+        self.folder = folder
+        self.overlay = overlay
+        self.measured = Measured()
+        self._started = turns.started(folder)
+        self._load_began: float | None = None
+        self._picture: Picture | None = None
+        self._watched: set[type] = set()
+
+    def watch_pipelines(self, utils: ModuleType) -> None:
+        """Every pipeline registers its parts first: there its class is met for the first time."""
+        base = utils.DiffusionPipeline
+        register, load = base.register_modules, vars(base)["from_pretrained"]
+
+        @functools.wraps(register)
+        def registered(pipe: Any, **parts: Any) -> Any:
+            kind = type(pipe)
+            if kind not in self._watched:
+                self._watched.add(kind)
+                self.overlay.set(kind, "__call__", self._observed_pipeline(kind.__call__))
+            return register(pipe, **parts)
+
+        @functools.wraps(load.__func__)
+        def loaded(kind: Any, *args: Any, **kwargs: Any) -> Any:
+            self._loading()
+            return load.__func__(kind, *args, **kwargs)
+
+        self.overlay.set(base, "register_modules", registered)
+        self.overlay.set(base, "from_pretrained", classmethod(loaded))
+
+    def watch_models(self, base: type[torch.nn.Module]) -> None:
+        """Calls of models, and the first one that is made."""
+        make: Callable[..., None] = base.__init__
+
+        @functools.wraps(make)
+        def made(model: Any, *args: Any, **kwargs: Any) -> None:
+            self._loading()
+            make(model, *args, **kwargs)
+
+        self.overlay.set(base, "__init__", made)
+        self._watch_calls(base)
+
+    def watch_coders(self, vae: ModuleType) -> None:
+        """The encoders and decoders of autoencoders, where the router stands before them too."""
+        for kind in list(vars(vae).values()):
+            if isinstance(kind, type) and "__call__" in vars(kind):
+                self._watch_calls(kind)
+
+    def timed_build(self, build: Callable[..., Any]) -> Callable[..., Any]:
+        """`Builder.build`, timed."""
+
+        @functools.wraps(build)
+        def timed(builder: Builder, *args: Any) -> Any:
+            before = self.measured.phase
+            self._at(f"{before}, building the {builder.label}")
+            begun = time.perf_counter()
+            built = build(builder, *args)
+            self.measured.builds.append(Build(builder.label, time.perf_counter() - begun))
+            self._at(before)
+            return built
+
+        return timed
+
+    def _watch_calls(self, base: type[torch.nn.Module]) -> None:
+        call: Callable[..., Any] = base.__call__
+
+        # As the router has it: who unwraps this must come to torch's own call.
+        @functools.wraps(_nn_call)
+        def observed(module: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
+            if torch.compiler.is_compiling():
+                return call(module, *args, **kwargs)
+            picture = self._picture
+            if picture is None:
+                return call(module, *args, **kwargs)
+            if picture.counting:
+                return _nn_call(module, *args, **kwargs)
+            return picture.call(call, module, args, kwargs)
+
+        self.overlay.set(base, "__call__", observed)
+
+    def _observed_pipeline(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(call)
+        def observed(pipe: Any, *args: Any, **kwargs: Any) -> Any:
+            if self._picture is not None:  # a pipeline inside a pipeline
+                return call(pipe, *args, **kwargs)
+            return self._draw(lambda: call(pipe, *args, **kwargs))
+
+        return observed
+
+    def _draw(self, draw: Callable[[], Any]) -> Any:
+        number = len(self.measured.images)
+        if number == 0 and self._load_began is not None:
+            self.measured.loading = time.time() - self._load_began
+        turns.wait(self.folder, number)
+        self._at(f"drawing picture {number + 1}")
+        self._picture = picture = Picture(first=number == 0)
+        begun = time.perf_counter()
+        try:
+            drawn = draw()
+            stopwatch.finish()
+            seconds = time.perf_counter() - begun
+            self._keep(picture, seconds)
+            return drawn
+        except BaseException as error:
+            kinds = tuple(kind.__name__ for kind in type(error).__mro__)
+            self.measured.failure = Failure(kinds, str(error))
+            raise
+        finally:
+            self._picture = None
+            self.measured.write(self.folder)
+
+    def _keep(self, picture: Picture, seconds: float) -> None:
+        measured = self.measured
+        if picture.first:
+            measured.weights = memory.weights(picture.models)
+            measured.flops = _said_if_it_fails("FLOPs", picture.flops) or {}
+            _said_if_it_fails(PARTS_FILE, lambda: picture.save(self.folder / PARTS_FILE))
+        measured.peak_gpu = memory.peak_gpu()
+        measured.parts.append(picture.samples())
+        measured.images.append(seconds)
+        measured.phase = f"after picture {len(measured.images)}"
+
+    def _loading(self) -> None:
+        """The first model is about to be made: the imports are over."""
+        if self._load_began is None:
+            self._load_began = time.time()
+            if self._started is not None:
+                self.measured.importing = self._load_began - self._started
+            self._at("loading")
+
+    def _at(self, phase: str) -> None:
+        self.measured.phase = phase
+        self.measured.write(self.folder)
+
+
+def _said_if_it_fails(what: str, action: Callable[[], Any]) -> Any:
+    """A script must not end because something could not be measured."""
+    try:
+        return action()
+    except Exception as error:
+        say.warn(f"{what} could not be measured: {type(error).__name__}: {error}")
+        return None
