@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import (
     BaseModel,
@@ -31,8 +31,10 @@ from sdbackends.settings import Precision
 
 #: In place of a list of backends: every file in `backends/`.
 ALL = "all"
+PRECISIONS: tuple[str, ...] = get_args(Precision)
 Device = Literal["auto", "cpu", "cuda", "tpu"]
 Scheduler = Literal["pndm", "ddim", "euler", "euler_a", "dpm++", "unipc"]
+SCHEDULERS: tuple[str, ...] = get_args(Scheduler)
 _UNITS = {"MB": 10**6, "GB": 10**9}
 _FORMS = "embedded, tiny-random:FAMILY, full-random:FAMILY, a hub id (owner/name) or a folder"
 

@@ -2,7 +2,7 @@
 
 Cells of the same work stand together, the reference first and at full precision first, because
 the others are compared with it. A cell that the present environment cannot run is in the plan all
-the same; `obstacle` says why it will not run.
+the same: it is a line of the results, with the reason.
 """
 
 from __future__ import annotations
@@ -10,14 +10,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from sdbackends import catalog, machine, records
-from sdbackends.errors import UsageError
-from sdbackends.matrix.model import ALL, Matrix, Selection, Terms, Variant
-from sdbackends.matrix.results import Cell, Outcome
+from sdbackends import machine, records
+from sdbackends.matrix.model import ALL, PRECISIONS, Matrix, Selection, Terms, Variant
+from sdbackends.matrix.results import Cell
 from sdbackends.resources import backend_names, matrix_file
-from sdbackends.settings import Precision
 
 Values = dict[str, Any]
 
@@ -45,9 +43,6 @@ def cells(
     """The cells, each once; a filter keeps those whose value is in it, None keeps all.
 
     `device` is what `auto` means; None: the best of this machine.
-
-    Raises:
-        UsageError: the filters leave nothing.
     """
     variant = matrix.quick if quick else matrix.full
     here = device or machine.device()
@@ -59,12 +54,6 @@ def cells(
         if all(among is None or getattr(cell, axis) in among for axis, among in wanted.items())
         and (ids is None or cell.id in ids)
     ]
-    if not kept:
-        raise UsageError(
-            "no cell of the matrix is of that kind",
-            why=_what_there_is(found, [axis for axis in wanted if wanted[axis] is not None]),
-            mend="`sdbackends matrix --list` shows the cells" + (", also --quick" if quick else ""),
-        )
     return _ordered(kept, matrix.reference)
 
 
@@ -79,26 +68,9 @@ def terms(matrix: Matrix, cell: Cell, *, quick: bool = False) -> Terms:
     return found
 
 
-def reference_of(cell: Cell, matrix: Matrix) -> Cell:
+def truth_of(cell: Cell, matrix: Matrix) -> Cell:
     """The cell whose results `cell` has to agree with: the same work on torch, at fp32."""
     return cell.model_copy(update={"backend": matrix.reference, "precision": "fp32"})
-
-
-def obstacle(cell: Cell) -> tuple[Outcome, str] | None:
-    """Why the present environment cannot run `cell`; None: it can."""
-    backend = catalog.load(cell.backend)
-    if cell.device not in backend.devices:
-        return "unsupported", f"{backend.name} runs on {', '.join(backend.devices)}"
-    has = backend.precisions_on(cell.device)
-    if cell.precision not in has:
-        return "unsupported", f"{backend.name} has {', '.join(has)} on {cell.device}"
-    lacks = list(catalog.readiness(backend).reasons)
-    if cell.device == "cuda" and machine.device() != "cuda":
-        has_torch = "" if machine.gpu() else "no NVIDIA GPU is on this machine"
-        return "not-installed", has_torch or "the installed torch is built without CUDA"
-    if lacks:
-        return "not-installed", "; ".join(f"{lack.why} (mend: {lack.mend})" for lack in lacks)
-    return None
 
 
 def _combinations(variant: Variant, here: str) -> Iterator[Values]:
@@ -141,23 +113,11 @@ def _has(values: Values, entry: Mapping[str, tuple[Any, ...]]) -> bool:
 
 
 def _ordered(kept: Iterable[Cell], reference: str) -> tuple[Cell, ...]:
-    precisions: tuple[str, ...] = get_args(Precision)
     works: dict[tuple[object, ...], int] = {}
 
     def rank(cell: Cell) -> tuple[int, int, bool]:
         work = tuple(cell.model_dump(exclude={"backend", "precision"}).values())
         place = works.setdefault(work, len(works))
-        return place, precisions.index(cell.precision), cell.backend != reference
+        return place, PRECISIONS.index(cell.precision), cell.backend != reference
 
     return tuple(sorted(kept, key=rank))
-
-
-def _what_there_is(found: Iterable[Cell], axes: list[str]) -> str:
-    """The values that the matrix has on the axes that were narrowed."""
-    found = list(found)
-    lines = []
-    for axis in axes:
-        values = dict.fromkeys(getattr(cell, axis) for cell in found)
-        words = (f"{v[1]}x{v[0]}" if isinstance(v, tuple) else str(v) for v in values)
-        lines.append(f"{axis}: {', '.join(words)}")
-    return "the matrix has " + ("; ".join(lines) or f"{len(found)} cells, and none of that id")
