@@ -1,0 +1,177 @@
+"""report.html and report.md: rows in, text out, by the templates beside this file.
+
+What the templates show is gathered here; how a number is written is in `words`. Everything that
+comes from a results file is escaped: a reason may hold whatever a crashed process said.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+
+from sdbackends import __version__
+from sdbackends.matrix.report import charts, details, overview, pictures, scatter, words
+from sdbackends.matrix.report.rows import Row, device_of
+from sdbackends.matrix.results import Cell, Run
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_CONTENTS = (
+    ("matrix", "matrix"),
+    ("pictures", "pictures"),
+    ("latency", "latency"),
+    ("building", "building"),
+    ("scatter", "speed against agreement"),
+    ("memory", "memory"),
+    ("roofline", "share of the ceiling"),
+    ("skipped", "what did not run"),
+    ("figures", "all figures"),
+    ("reproduce", "run a cell again"),
+    ("machines", "machines"),
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A machine and one of its devices; `device` names the chip."""
+
+    name: str
+    device: str
+
+
+@dataclass(frozen=True)
+class Filter:
+    name: str
+    title: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """The pictures of one work on one machine."""
+
+    cell: Cell
+    place: str
+    tiles: tuple[pictures.Tile, ...]
+
+
+def html(rows: Sequence[Row]) -> str:
+    """The whole page: styles, script and pictures are in it."""
+    sections = charts.sections(rows)
+    ids = {section.id for section in sections}
+    gone = {"latency", "building", "memory", "roofline"} - ids
+    return (
+        _environment(escape=True)
+        .get_template("report.html.j2")
+        .render(
+            **_shared(rows),
+            version=__version__,
+            contents=[entry for entry in _CONTENTS if entry[0] not in gone],
+            filters=_filters(rows),
+            sheets=_sheets(rows),
+            sections=sections,
+            plot=scatter.plot(rows),
+            map_colours=pictures.MAP_COLOURS,
+        )
+    )
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """The tables alone, for a repository's page."""
+    return _environment(escape=False).get_template("report.md.j2").render(**_shared(rows))
+
+
+def _shared(rows: Sequence[Row]) -> dict[str, object]:
+    runs = _runs(rows)
+    return {
+        "rows": rows,
+        "runs": runs,
+        "reference": ", ".join(dict.fromkeys(run.reference for run in runs)),
+        "summary": _summary(rows, runs),
+        "places": _places(rows),
+        "winners": overview.winners(rows),
+        "grids": overview.grids(rows),
+        "skipped": overview.skipped(rows),
+        "meanings": tuple(words.MEANINGS.items()),
+        "tolerances": details.tolerances(runs),
+    }
+
+
+def _environment(*, escape: bool) -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=escape,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=False,
+    )
+    environment.filters |= {
+        "number": words.number,
+        "seconds": words.seconds,
+        "times": words.times,
+        "share": words.share,
+        "small": words.small,
+        "work": words.work,
+        "sign": words.SIGNS.__getitem__,
+        "details": details.of_cell,
+        "provenance": details.of_run,
+        "cell": _in_table,
+    }
+    return environment
+
+
+def _in_table(text: str) -> str:
+    """Text that cannot end a cell of a Markdown table, nor become markup."""
+    flat = " ".join(text.split())
+    for special in ("\\", "|", "<", "`", "*", "_", "["):
+        flat = flat.replace(special, "\\" + special)
+    return flat
+
+
+def _runs(rows: Sequence[Row]) -> list[Run]:
+    """Those that the rows come from, each once."""
+    return list({id(row.run): row.run for row in rows}.values())
+
+
+def _places(rows: Sequence[Row]) -> list[Place]:
+    found = {row.place: Place(row.place, device_of(row.run, row.cell.device)) for row in rows}
+    return list(found.values())
+
+
+def _filters(rows: Sequence[Row]) -> list[Filter]:
+    columns: dict[str, list[str]] = {
+        "pipeline": [row.cell.pipeline for row in rows],
+        "backend": [row.cell.backend for row in rows],
+        "precision": [row.cell.precision for row in rows],
+        "place": [row.place for row in rows],
+        "outcome": [str(row.outcome) for row in rows],
+    }
+    titles = {"place": "machine"}
+    axes = [
+        Filter(name, titles.get(name, name), tuple(dict.fromkeys(values)))
+        for name, values in columns.items()
+    ]
+    return [axis for axis in axes if len(axis.values) > 1]
+
+
+def _sheets(rows: Sequence[Row]) -> list[Sheet]:
+    groups: dict[tuple[object, ...], list[pictures.Tile]] = {}
+    for tile in pictures.tiles(rows):
+        groups.setdefault((tile.row.place, *tile.row.work), []).append(tile)
+    return [Sheet(tiles[0].row.cell, tiles[0].row.place, tuple(tiles)) for tiles in groups.values()]
+
+
+def _summary(rows: Sequence[Row], runs: Sequence[Run]) -> str:
+    counts = Counter(row.outcome for row in rows)
+    outcomes = ", ".join(f"{counts[name]} {name}" for name in words.SIGNS if counts[name])
+    days = sorted(run.started[:10] for run in runs)
+    when = " to ".join(dict.fromkeys((days[0], days[-1]))) if days else ""
+    machines = len({run.machine.name for run in runs})
+    busy = sum(row.result.busy for row in rows)
+    marked = f" {busy} measured on a busy machine and marked ~busy." if busy else ""
+    return (
+        f"{len(rows)} cells on {machines} machine{'s' * (machines != 1)}, measured {when}: "
+        f"{outcomes}.{marked}"
+    )

@@ -1,0 +1,126 @@
+"""One row for each cell of each run: the cell, its figures, and the words that name it in a report.
+
+Runs with the folders of their files come in. A machine that was measured more than once counts
+with the newest result of each cell; what is older stays in its file for `--against`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sdbackends.matrix import figures
+from sdbackends.matrix.figures import Figures, Percentiles
+from sdbackends.matrix.report import words
+from sdbackends.matrix.results import Cell, CellResult, Outcome, Part, Run
+
+State = Literal["ok", "wrong", "other"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A cell as the report shows it. `key` is its id in the page; `place` machine and device."""
+
+    key: str
+    place: str
+    run: Run
+    result: CellResult
+    folder: Path
+    figures: Figures
+
+    @property
+    def cell(self) -> Cell:
+        return self.result.cell
+
+    @property
+    def outcome(self) -> Outcome:
+        return self.result.outcome
+
+    @property
+    def sign(self) -> str:
+        return words.SIGNS[self.outcome]
+
+    @property
+    def state(self) -> State:
+        return "ok" if self.outcome == "ok" else "wrong" if self.outcome == "wrong" else "other"
+
+    @property
+    def work(self) -> tuple[object, ...]:
+        """What rows must share to be compared with each other; their precisions may differ."""
+        cell = self.cell
+        return cell.pipeline, cell.model, cell.size, cell.batch, cell.steps, cell.scheduler
+
+    @property
+    def image(self) -> Percentiles | None:
+        return self.figures.image
+
+    @property
+    def rate(self) -> float | None:
+        """Steps a second, end to end."""
+        return self.figures.end_to_end_rate
+
+    @property
+    def ratio(self) -> float | None:
+        return self.figures.ratio.value if self.figures.ratio else None
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether it is what speeds are compared with; pictures are compared with its fp32."""
+        return self.cell.backend == self.run.reference
+
+    @property
+    def worst_part(self) -> float | None:
+        """The largest relative error of any part of the model."""
+        agreement = self.result.agreement
+        if agreement is None or not agreement.parts:
+            return None
+        return max(part.max_relative for part in agreement.parts.values())
+
+    @property
+    def picture(self) -> Path | None:
+        return self.folder / self.result.picture if self.result.picture else None
+
+    @property
+    def seconds_of_parts(self) -> dict[Part, float]:
+        """What each part takes of one whole call: its median, as often as it is called."""
+        calls = len(self.result.timings.images)
+        if not calls:
+            return {}
+        return {part: it.p50 * it.count / calls for part, it in self.figures.parts.items()}
+
+
+def rows(runs: Iterable[tuple[Run, Path]]) -> list[Row]:
+    """Rows of the newest result of each cell and machine, in the order of the runs."""
+    newest: dict[tuple[str, str], Row] = {}
+    for run, folder in sorted(runs, key=lambda pair: (pair[0].machine.name, pair[0].started)):
+        for result in run.cells:
+            row = _row(run, result, folder)
+            newest[(run.machine.name, result.cell.id)] = row
+    return list(newest.values())
+
+
+def reference_of(row: Row, among: Sequence[Row]) -> Row | None:
+    """The row whose picture is the right one: the reference in fp32, same work, same machine."""
+    same = [
+        other
+        for other in among
+        if other.is_reference
+        and other.cell.precision == "fp32"
+        and other.work == row.work
+        and other.place == row.place
+    ]
+    return same[0] if same else None
+
+
+def device_of(run: Run, device: str) -> str:
+    """The chip behind a device's name."""
+    return run.machine.cpu if device == "cpu" else (run.machine.gpu or device)
+
+
+def _row(run: Run, result: CellResult, folder: Path) -> Row:
+    place = f"{run.machine.name} {result.cell.device}"
+    key = re.sub(r"[^\w.-]+", "-", f"{run.machine.name}-{result.cell.id}")
+    return Row(key, place, run, result, folder, figures.of(result, run.ceilings))

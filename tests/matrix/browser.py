@@ -1,0 +1,44 @@
+"""A real browser for the tests of the report's page.
+
+`SD_TEST_BROWSER` names the browser's program; `SD_TEST_BROWSER=none` skips those tests, for
+machines that cannot have one. Unset: Chromium or Chrome from PATH, or playwright's own. A missing
+browser fails the tests: a page that nobody looked at must not pass in silence.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from playwright.sync_api import Browser, Error, sync_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+MEND = (
+    "install one: apt-get install chromium, or playwright install chromium; or name it: "
+    "SD_TEST_BROWSER=/path/to/chrome; or skip these tests: SD_TEST_BROWSER=none"
+)
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """A headless one; skips or fails the test where there is none, as the module says."""
+    named = os.environ.get("SD_TEST_BROWSER", "")
+    if named == "none":
+        pytest.skip("SD_TEST_BROWSER=none: this machine has no browser")
+    program = named or next(filter(None, map(shutil.which, NAMES)), None)
+    with sync_playwright() as playwright:
+        try:
+            started = playwright.chromium.launch(executable_path=program)
+        except Error as error:
+            # Not inside the handler: playwright's page-long message would bury the mend.
+            why = str(error).splitlines()[0]
+        else:
+            try:
+                yield started
+            finally:
+                started.close()
+            return
+    pytest.fail(f"no browser to look at the report with: {why}\nmend: {MEND}", pytrace=False)
