@@ -38,6 +38,10 @@ class CatalogError(UsageError):
     """A `backends/*.yaml` file cannot be read or breaks its schema."""
 
 
+class ResultsError(UsageError):
+    """A file of results is cut off, foreign, of another schema, or must not be overwritten."""
+
+
 class BackendNotReadyError(SdError):
     """The backend exists, but a package or a device that it needs is missing."""
 
