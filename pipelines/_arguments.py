@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+#: Of models with random weights, see _random_models.py.
+FAMILIES = ("sd15", "taiyi", "sdxl", "pixart")
 SCHEDULERS = ("pndm", "ddim", "euler", "euler_a", "dpm++", "unipc")
 
 
@@ -16,7 +18,7 @@ def parser(description: str, model: str, prompt: str) -> argparse.ArgumentParser
     add = parser.add_argument
     add("prompts", metavar="PROMPT", nargs="*", type=text, default=[prompt], help="what to draw")
     add("-o", "--output", type=picture_file, default="out.png", help="several: out-1.png, …")
-    add("--model", type=model_name, default=HERE / model, help="a folder, or a hub id")
+    add("--model", type=model_name, default=_default(model), help="a folder, a hub id, or random")
     add("--negative-prompt", metavar="TEXT", default="", help="what to keep out of the picture")
     add("--steps", type=positive, default=20, help="denoising steps")
     add("--guidance", type=float, default=7.5, help="how strictly to follow the prompt")
@@ -32,8 +34,17 @@ def parser(description: str, model: str, prompt: str) -> argparse.ArgumentParser
     return parser
 
 
+def _default(model: str) -> Path | str:
+    return model if is_random(model) else HERE / model
+
+
 class _Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
     """Lines of the description as they stand, and defaults behind the options."""
+
+
+def is_random(model: object) -> bool:
+    """Whether `model` names random weights: `tiny-random:sd15`, `full-random:sdxl`, …"""
+    return str(model).partition(":")[0] in ("tiny-random", "full-random")
 
 
 def files(output: Path, count: int) -> list[Path]:
@@ -63,9 +74,31 @@ def multiple_of_8(given: str) -> int:
     return pixels
 
 
+def share(given: str) -> float:
+    try:
+        number = float(given)
+    except ValueError:
+        number = -1.0
+    if not 0 < number <= 1:
+        raise argparse.ArgumentTypeError(f"{given!r} is not a number above 0 and up to 1")
+    return number
+
+
+def existing_file(given: str) -> Path:
+    path = Path(given).expanduser()
+    if not path.is_file():
+        raise argparse.ArgumentTypeError(f"there is no file {given!r}")
+    return path
+
+
 def model_name(given: str) -> str:
-    """A folder in diffusers' layout, or something that can be a hub id."""
-    if Path(given).is_dir():
+    """A folder in diffusers' layout, something that can be a hub id, or random weights."""
+    if is_random(given):
+        family = given.partition(":")[2]
+        if family not in FAMILIES:
+            known = ", ".join(FAMILIES)
+            raise argparse.ArgumentTypeError(f"{given!r}: the families are {known}")
+    elif Path(given).is_dir():
         if not (Path(given) / "model_index.json").is_file():
             raise argparse.ArgumentTypeError(
                 f"the folder {given!r} holds no model_index.json; name one that "
