@@ -11,6 +11,7 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -48,7 +49,7 @@ def _matmul_rates(device: str, dtype: torch.dtype) -> Iterator[float]:
         for edge in _EDGES:
             first, second = (_filled((edge, edge), device, dtype) for _ in range(2))
             multiply = torch._int_mm if dtype is torch.int8 else torch.matmul
-            seconds, long = _seconds(device, lambda m=multiply, a=first, b=second: m(a, b))
+            seconds, long = _seconds(device, partial(multiply, first, second))
             yield 2.0 * edge**3 / seconds
             if long:
                 break
@@ -62,7 +63,7 @@ def _conv_rates(device: str, dtype: torch.dtype) -> Iterator[float]:
             image = _filled(shape, device, dtype).contiguous(memory_format=layout)
             weight = _filled((_CHANNELS, _CHANNELS, 3, 3), device, dtype)
             weight = weight.contiguous(memory_format=layout)
-            seconds, long = _seconds(device, lambda a=image, w=weight: F.conv2d(a, w, padding=1))
+            seconds, long = _seconds(device, partial(F.conv2d, image, weight, padding=1))
             yield 2.0 * _BATCH * side**2 * 9 * _CHANNELS**2 / seconds
             if long:
                 break
@@ -73,7 +74,7 @@ def _copy_rates(device: str) -> Iterator[float]:
     for mebibytes in _COPIED:
         source = torch.zeros(mebibytes << 20, dtype=torch.uint8, device=device)
         target = torch.zeros_like(source)
-        seconds, long = _seconds(device, lambda a=source, b=target: b.copy_(a))
+        seconds, long = _seconds(device, partial(target.copy_, source))
         if long or mebibytes == _COPIED[-1]:
             yield 2.0 * source.numel() / seconds
             return
