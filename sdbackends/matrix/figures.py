@@ -96,16 +96,19 @@ def ratio_of_medians(above: Sequence[float], below: Sequence[float]) -> Interval
     """
     if not above or not below:
         return None
-    first, second = np.asarray(above, dtype=float), np.asarray(below, dtype=float)
-    # Seeded: the same file must always give the same verdict.
-    drawn = np.random.default_rng(0)
-    picks = drawn.integers(len(first), size=(DRAWS, len(first)))
-    pairs = len(first) == len(second)
-    others = picks if pairs else drawn.integers(len(second), size=(DRAWS, len(second)))
-    ratios = _medians(first[picks]) / _medians(second[others])
-    tail = (1 - CONFIDENCE) / 2
-    low, high = (float(value) for value in np.quantile(ratios, (tail, 1 - tail)))
-    return Interval(float(np.median(first) / np.median(second)), low, high)
+    value = float(np.median(above) / np.median(below))
+    return _interval(value, _drawn_ratios(above, below, seed=0))
+
+
+def change(old: CellResult, new: CellResult) -> Interval | None:
+    """How many times as fast `new` is as `old`, each against its own reference."""
+    before, after = ratio(old), ratio(new)
+    if before is None or after is None:
+        return None
+    # Two runs have nothing in common that could be drawn together: two seeds.
+    first = _drawn_ratios(old.interleaved, old.timings.images, seed=0)
+    second = _drawn_ratios(new.interleaved, new.timings.images, seed=1)
+    return _interval(after.value / before.value, second / first)
 
 
 def images_per_minute(result: CellResult) -> float | None:
@@ -166,6 +169,22 @@ def _rate(amount: float, seconds: Sequence[float]) -> float | None:
     return amount / half if half > 0 and math.isfinite(half) else None
 
 
-def _medians(drawn: NDArray[np.float64]) -> NDArray[np.float64]:
-    medians: NDArray[np.float64] = np.median(drawn, axis=1)
-    return medians
+def _drawn_ratios(
+    above: Sequence[float], below: Sequence[float], *, seed: int
+) -> NDArray[np.float64]:
+    """`DRAWS` ratios of medians; seeded: the same file must always give the same verdict."""
+    first, second = np.asarray(above, dtype=float), np.asarray(below, dtype=float)
+    drawn = np.random.default_rng(seed)
+    picks = drawn.integers(len(first), size=(DRAWS, len(first)))
+    in_turn = len(first) == len(second)
+    others = picks if in_turn else drawn.integers(len(second), size=(DRAWS, len(second)))
+    ratios: NDArray[np.float64] = np.median(first[picks], axis=1) / np.median(
+        second[others], axis=1
+    )
+    return ratios
+
+
+def _interval(value: float, drawn: NDArray[np.float64]) -> Interval:
+    tail = (1 - CONFIDENCE) / 2
+    low, high = (float(end) for end in np.quantile(drawn, (tail, 1 - tail)))
+    return Interval(value, low, high)
