@@ -1,4 +1,4 @@
-"""The chores of this repository: `nox -s demo`, `nox -s tests`, `nox -s lint`, `nox -s core`.
+"""The chores of this repository: `nox -s demo`, `nox -s matrix`, `nox -s tests`, `nox -s lint`, …
 
 Arguments after `--` are passed on: `nox -s tests -- -k jax`. demo, tests and lint share one
 environment, `.nox/full`, because torch is large; `core` makes a small one for each Python that
@@ -6,6 +6,9 @@ the machine has. An environment is kept until the files that it was made from ch
 
 `nox -s tests-oneflow` runs the tests that need OneFlow: in `.nox/full` too, with the 4 GB of
 `sdbackends env create oneflow` beside it (`nox -s env-oneflow` makes just that).
+
+`nox -s matrix` measures every backend, each in an environment made from that backend's yaml
+(backends that ask for the same share one): `nox -s "matrix(backend='jax')" -- --quick`.
 
 `SD_TORCH` names another torch than the tested one: `SD_TORCH=torch==2.11.0 nox -s tests`.
 """
@@ -17,13 +20,17 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import nox
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parent
 sys.path.insert(0, str(ROOT))
 import sdbackends.interpreters  # noqa: E402  (standard library only)
+import sdbackends.resources  # noqa: E402  (the same)
 
 nox.needs_version = ">=2024.4.15"
 nox.options.sessions = ["lint", "core", "tests-oneflow", "tests"]
@@ -36,6 +43,8 @@ MINORS = sdbackends.interpreters.MINORS
 _PURELIB = "import sysconfig; print(sysconfig.get_path('purelib'))"
 ONEFLOW_TESTS = ["tests/oneflow", "tests/oneflow_host"]
 ONEFLOW_ENGINES = "oneflow,oneflow-eager"
+#: One run of the matrix, whose sessions write into one file of results.
+MATRIX_RUN = time.strftime("%Y-%m-%d-%H%M%S", time.gmtime())
 
 
 @nox.session(python=False)
@@ -43,6 +52,24 @@ def demo(session: nox.Session) -> None:
     """Pictures of the embedded models on every backend, in out/demo.png."""
     python = full_environment(session)
     run(session, python.with_name("sdbackends"), "demo", *session.posargs)
+
+
+@nox.session(python=False)
+@nox.parametrize("backend", sdbackends.resources.backend_names())
+def matrix(session: nox.Session, backend: str) -> None:
+    """Speed and agreement of one backend, as matrix.yaml has it; results/ gets a report."""
+    plan = environment(session, "matrix-plan", sys.executable, ["-e", "."])
+    asked = ["matrix", "--backend", backend, *session.posargs]
+    if not _said(session, plan.with_name("sdbackends"), *asked, "--list"):
+        session.skip("the matrix has no such cell on this backend")
+    known = json.loads(_said(session, plan.with_name("sdbackends"), "backends", "--json"))
+    python = backend_environment(session, known, backend)
+    worker = next(one["worker"] for one in known if one["name"] == backend)
+    # Gigabytes; a quick run takes what there is.
+    if worker and "--quick" not in session.posargs:
+        run(session, python.with_name("sdbackends"), "env", "create", worker)
+    same_run = [] if "--resume" in session.posargs else ["--resume", "--name", MATRIX_RUN]
+    run(session, python.with_name("sdbackends"), *asked, *same_run)
 
 
 @nox.session(python=False)
@@ -149,13 +176,41 @@ def environment(
         session.log(f"installing {torch} (about 200 MB; several GB with CUDA in it) …")
         _install(session, python, [torch], [])
     session.log(f"installing {' '.join(what)} …")
-    # A pin on another torch than the one asked for would be a contradiction.
-    pins = [line for line in PINS.read_text().splitlines() if not line.startswith("torch==")]
+    # A pin on another version than the one asked for would be a contradiction.
+    asked = {"torch", *(line.partition("==")[0] for line in what if "==" in line)}
+    lines = PINS.read_text().splitlines()
+    pins = [line for line in lines if line.partition("==")[0] not in asked]
     constraints = folder / "pins.txt"
     constraints.write_text("\n".join([*pins, torch or "", ""]))
     _install(session, python, what, ["--constraint", str(constraints)])
     stamp.write_text(json.dumps(made_from))
     return python
+
+
+def backend_environment(session: nox.Session, known: list[dict[str, Any]], backend: str) -> Path:
+    """The Python of `.nox/matrix-NAME`, with what the backend's yaml asks for.
+
+    NAME is the first of the backends that ask for just the same.
+    """
+
+    def asks(one: dict[str, Any]) -> tuple[str, list[str]]:
+        return one["python"], sorted(one["requirements"])
+
+    own = next(one for one in known if one["name"] == backend)
+    first = next(one["name"] for one in known if asks(one) == asks(own))
+    accepted = SpecifierSet(own["python"])
+    fitting = [
+        str(found.path)
+        for found in sdbackends.interpreters.find()
+        if accepted.contains(found.release)
+    ]
+    if not fitting:
+        session.error(f"{backend} needs Python {own['python']}, and no such CPython was found")
+    torch = next((line for line in own["requirements"] if line.startswith("torch==")), None)
+    others = [line for line in own["requirements"] if line != torch]
+    if torch:
+        torch = os.environ.get("SD_TORCH") or torch
+    return environment(session, f"matrix-{first}", fitting[0], ["-e", ".[matrix]", *others], torch)
 
 
 def host_environment(session: nox.Session, full: Path, kind: str) -> Path:
@@ -199,6 +254,14 @@ def interpreters() -> dict[int, str]:
 
 def _output(python: Path, code: str) -> str:
     done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def _said(session: nox.Session, program: Path, *command: str) -> str:
+    """What the program printed; what it complains of ends the session."""
+    done = subprocess.run([program, *command], stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        session.error(f"sdbackends {' '.join(command)} failed")
     return done.stdout.strip()
 
 

@@ -33,6 +33,12 @@ def pipeline_script(name: str) -> Path:
     return pipelines_dir() / f"{name}.py"
 
 
+def model_families() -> tuple[str, ...]:
+    """The families that the scripts make with random weights: `tiny-random:FAMILY`."""
+    families: tuple[str, ...] = _arguments().FAMILIES
+    return families
+
+
 def check_arguments(script: Path, words: Sequence[str]) -> None:
     """Nothing, when the script would accept `words`.
 

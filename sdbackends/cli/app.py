@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from sdbackends.cli import cache, demo, doctor, env, options, scripts, table
+from sdbackends.cli import cache, demo, doctor, env, matrix, options, scripts, table
 
 app = typer.Typer(no_args_is_help=True, **options.APP)
 
@@ -15,6 +15,7 @@ def sdbackends(_: options.Version = False) -> None:
 
     \b
     sdbackends demo                              pictures on every backend, side by side
+    sdbackends matrix --quick                    speed and agreement of every backend
     sdbackends backends                          what there is, what is ready
     sdbackends run --backend jax your_script.py  your script, one time
     eval "$(sd-mock jax)"                        every script of this shell
@@ -30,3 +31,4 @@ app.command()(doctor.doctor)
 app.add_typer(env.env, name="env")
 app.command()(cache.cache)
 app.command()(demo.demo)
+app.command()(matrix.matrix)

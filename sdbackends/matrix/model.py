@@ -25,7 +25,7 @@ from pydantic_core import CoreSchema
 
 from sdbackends.errors import UsageError
 from sdbackends.matrix.results import Tolerance
-from sdbackends.pipeline_scripts import pipeline_script
+from sdbackends.pipeline_scripts import model_families, pipeline_script
 from sdbackends.resources import backend_names
 from sdbackends.settings import Precision
 
@@ -84,8 +84,11 @@ def pipeline(name: object) -> str:
 
 def model(given: object) -> str:
     """`given`, where it has one of the forms that name a model."""
-    forms = r"embedded|(tiny|full)-random:[a-z0-9][a-z0-9._-]*|[\w.~-][\w.-]*/[\w./-]+|/[\w./ -]+"
-    if not re.fullmatch(forms, str(given)):
+    kind, _, family = str(given).partition(":")
+    if kind in ("tiny-random", "full-random"):
+        if family not in model_families():
+            raise ValueError(f"{given!r}: the families are {', '.join(model_families())}")
+    elif given != "embedded" and not re.fullmatch(r"[\w.~-]*/[\w./ -]+", str(given)):
         raise ValueError(f"{given!r} names no model; it is one of: {_FORMS}")
     return str(given)
 

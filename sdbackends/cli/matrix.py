@@ -1,0 +1,183 @@
+"""`sdbackends matrix`: every cell of `matrix.yaml` that this environment can run, measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sdbackends.errors import SdError, UsageError
+
+if TYPE_CHECKING:
+    from sdbackends.matrix.results import Cell
+    from sdbackends.matrix.run import Finished, Order
+
+_INTERRUPTED = 130
+#: By import name; all are in the extra `matrix`.
+_PACKAGES = ("jinja2", "numpy", "PIL", "psutil", "skimage")
+
+
+def _several(metavar: str, help: str) -> Any:
+    return typer.Option(metavar=metavar, help=help, show_default=False)
+
+
+def matrix(
+    backend: Annotated[list[str] | None, _several("A,B,…", "Only these backends.")] = None,
+    pipeline: Annotated[list[str] | None, _several("A,B,…", "Only these pipelines.")] = None,
+    precision: Annotated[list[str] | None, _several("A,B,…", "Only these precisions.")] = None,
+    size: Annotated[list[str] | None, _several("WxH,…", "Only these: 512, 640x512.")] = None,
+    cell: Annotated[list[str] | None, _several("ID", "Only this cell, as --list has it.")] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="The `quick` part of the file instead of `full`.")
+    ] = False,
+    list_: Annotated[bool, typer.Option("--list", help="Show the cells, and run none.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Keep what the last run, or that of --name, has done.")
+    ] = False,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the results go.")
+    ] = Path("results"),
+    name: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Of the run. Default: the time.", show_default=False),
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Instead of sdbackends' matrix.yaml."),
+    ] = None,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Write the JSON Schema of matrix.yaml.")
+    ] = False,
+) -> None:
+    """Measure speed and agreement of the backends: each cell in a process of its own.
+
+    \b
+    sdbackends matrix --quick
+    sdbackends matrix --backend torch,jax --pipeline taiyi --precision bf16
+    sdbackends matrix --list
+    sdbackends matrix --resume
+
+    The results are FOLDER/MACHINE/NAME.json, and the report is beside it in FOLDER/MACHINE/NAME.
+    Cells that this environment cannot run are in it with the reason. Ctrl-C keeps what is done.
+    Exit code 1: a cell is wrong, crashed or was stopped at its limit.
+    """
+    from sdbackends.matrix import plan
+    from sdbackends.matrix.model import schema as text
+
+    if schema:
+        typer.echo(text(), nl=False)
+        return
+    planned = plan.load(file)
+    cells = plan.cells(
+        planned,
+        quick=quick,
+        backends=_known(backend, "backend"),
+        pipelines=_known(pipeline, "pipeline"),
+        precisions=_known(precision, "precision"),
+        sizes=_known(size, "size"),
+        ids=cell or None,
+    )
+    if list_:
+        _list(cells)
+        return
+    if not cells:
+        raise UsageError(
+            "the matrix has no such cell",
+            why="nothing is left of it after --backend, --pipeline, --precision, --size and --cell",
+            mend=f"`sdbackends matrix {'--quick ' if quick else ''}--list` shows the cells",
+        )
+    _need_packages()
+    from sdbackends.matrix.run import Order
+
+    finished = _with_progress(Order(planned, cells, quick, output, name, resume))
+    _say(finished)
+    code = _INTERRUPTED if finished.interrupted else int(finished.failed)
+    raise typer.Exit(code)
+
+
+def _known(given: Sequence[str] | None, axis: str) -> list[Any] | None:
+    """The words of one option, each checked as in `matrix.yaml`; None: not given."""
+    from sdbackends.matrix import model
+
+    def precision(word: str) -> str:
+        if word not in model.PRECISIONS:
+            known = ", ".join(model.PRECISIONS)
+            raise ValueError(f"there is no precision {word!r}; one of: {known}")
+        return word
+
+    checks: dict[str, Callable[[str], Any]] = {
+        "backend": model.backend,
+        "pipeline": model.pipeline,
+        "precision": precision,
+        "size": model.size,
+    }
+    if given is None:
+        return None
+    words = [word.strip() for item in given for word in item.split(",") if word.strip()]
+    if not words:
+        raise UsageError(f"--{axis} names none", mend="`sdbackends matrix --list` shows the cells")
+    try:
+        checked = [checks[axis](word) for word in words]
+    except ValueError as error:
+        what, _, mend = str(error).partition("; ")
+        raise UsageError(what, where=f"--{axis}", mend=mend) from None
+    return None if model.ALL in checked else checked
+
+
+def _list(cells: Iterable[Cell]) -> None:
+    from sdbackends.matrix.starting import refusal
+
+    for cell in cells:
+        refused = refusal(cell)
+        state = refused.outcome if refused else "ready"
+        typer.echo(f"{state:<14} {cell.id}" + (f"  ({refused.reason})" if refused else ""))
+
+
+def _need_packages() -> None:
+    """Measuring and reporting need packages that running a script does not: an extra."""
+    from sdbackends import machine
+
+    lacking = [name for name in _PACKAGES if not machine.importable(name)]
+    if lacking:
+        raise SdError(
+            "the matrix needs packages that are not installed",
+            why=f"there is no {', '.join(lacking)}",
+            mend=machine.pip_install("sdbackends[matrix]"),
+        )
+
+
+def _with_progress(order: Order) -> Finished:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from sdbackends.matrix.run import run
+
+    looks = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    with Progress(*looks, console=console) as progress:
+        task = progress.add_task("", total=len(order.cells))
+
+        def doing(what: str) -> None:
+            progress.update(task, description=what)
+
+        def done(line: str) -> None:
+            progress.console.print(line, markup=False)
+            progress.advance(task)
+
+        return run(order, doing=doing, done=done)
+
+
+def _say(finished: Finished) -> None:
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in finished.outcomes.items())
+    typer.echo(f"\n{counts or 'no cell was finished'}\nresults: {finished.path}")
+    for path in finished.reports:
+        typer.echo(f"report:  {path}")
+    if finished.interrupted:
+        typer.echo(f"interrupted; the same command with --resume --name {finished.name} goes on")

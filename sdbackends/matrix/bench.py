@@ -1,0 +1,114 @@
+"""The bench on which cells are measured: their folders, and the torch that they are held against.
+
+Beside each cell lives a reference process that draws the same work in turn with it, for speed; and
+the same work drawn by torch at fp32 is kept, for agreement. In comes a `Cell`, out goes its
+`CellResult`, complete.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from types import TracebackType
+
+from sdbackends.matrix import agreement, plan
+from sdbackends.matrix import cell as measuring
+from sdbackends.matrix.model import Matrix, Terms
+from sdbackends.matrix.reference import Reference
+from sdbackends.matrix.results import Cell, CellResult
+from sdbackends.matrix.starting import refusal
+
+
+class Bench:
+    """In a folder of its own, which is gone when it is closed."""
+
+    def __init__(self, matrix: Matrix, *, quick: bool) -> None:
+        self._matrix, self._quick = matrix, quick
+        self._place = tempfile.TemporaryDirectory(prefix="sdbackends-matrix-")
+        self._reference: Reference | None = None
+        #: What became of the cells that others are compared with.
+        self._truths: dict[Cell, CellResult] = {}
+
+    def __enter__(self) -> Bench:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._reference is not None:
+            self._reference.close()
+        self._place.cleanup()
+
+    def folder(self, cell: Cell) -> Path:
+        return Path(self._place.name, slug(cell))
+
+    def measure(self, cell: Cell) -> CellResult:
+        """The cell's result with its agreement."""
+        terms = plan.terms(self._matrix, cell, quick=self._quick)
+        result = self._run(cell, terms, terms.repeats, self._beside(cell, terms))
+        if cell == plan.truth_of(cell, self._matrix):
+            self._truths[cell] = result
+        return self._judged(result, terms) if result.outcome == "ok" else result
+
+    def _run(
+        self, cell: Cell, terms: Terms, repeats: int, reference: Reference | None
+    ) -> CellResult:
+        result = measuring.run(
+            cell,
+            folder=self.folder(cell),
+            repeats=repeats,
+            warmups=terms.warmups,
+            limit_seconds=terms.seconds,
+            limit_bytes=terms.memory,
+            reference=reference,
+        )
+        # Compiled programs of many cells take gigabytes; only what is compared later stays.
+        for spent in ("cache", "cached"):
+            shutil.rmtree(self.folder(cell) / spent, ignore_errors=True)
+        return result
+
+    def _beside(self, cell: Cell, terms: Terms) -> Reference | None:
+        """The living reference for the cell's work; the reference has none beside itself."""
+        wanted = cell.model_copy(update={"backend": self._matrix.reference})
+        if self._reference is not None and self._reference.cell != wanted:
+            self._reference.close()
+            self._reference = None
+        if cell == wanted or refusal(cell) is not None:
+            return None
+        if self._reference is None:
+            self._reference = Reference(
+                wanted,
+                folder=Path(self._place.name, "beside", slug(wanted)),
+                limit_seconds=terms.seconds,
+                limit_bytes=terms.memory,
+                warmups=terms.warmups,
+            )
+        return self._reference
+
+    def _judged(self, result: CellResult, terms: Terms) -> CellResult:
+        truth = plan.truth_of(result.cell, self._matrix)
+        if truth not in self._truths:
+            # Narrowed to other cells, or resumed, the plan does not come by it: one drawing.
+            self._truths[truth] = self._run(truth, terms, 0, None)
+        drawn = self._truths[truth]
+        if drawn.outcome != "ok":
+            reason = f"nothing to compare it with: {truth.backend}: {drawn.reason}"
+            return result.model_copy(update={"outcome": drawn.outcome, "reason": reason})
+        tolerance = self._matrix.tolerances[result.cell.precision]
+        figures, reason = agreement.compare(
+            self.folder(truth), self.folder(result.cell), tolerance, result.cell
+        )
+        outcome = "wrong" if reason else "ok"
+        return result.model_copy(
+            update={"agreement": figures, "outcome": outcome, "reason": reason}
+        )
+
+
+def slug(cell: Cell) -> str:
+    """The cell's id as a file's name."""
+    return re.sub(r"[^\w.+-]+", "-", cell.id)
