@@ -125,7 +125,7 @@ def write(folder: Path) -> list[Path]:
 def result(folder: Path, place: Place, cell: Cell, numbers: random.Random) -> CellResult:
     """One cell's result, with its picture under `folder`."""
     key = (place.machine.name, cell.pipeline, cell.backend, cell.precision)
-    command = f"sdbackends matrix --only '{cell.id}'"
+    command = f"sdbackends matrix --quick --cell '{cell.id}'"
     if cell.backend not in place.speed:
         return CellResult(cell=cell, outcome="not-installed", reason=NOT_ON_GPU, command=command)
     if cell.backend == "oneflow" and cell.precision != "fp32":

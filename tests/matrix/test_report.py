@@ -5,15 +5,17 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from sdbackends.matrix import figures, report
+from sdbackends.errors import SdError
+from sdbackends.matrix import agreement, figures, report
 from sdbackends.matrix.report import csv_table, overview, page, pictures, scatter, words
-from sdbackends.matrix.report.rows import Row, rows
-from sdbackends.matrix.results import CellResult, Run
+from sdbackends.matrix.report.rows import AFTER_THE_LOOP, Row, rows
+from sdbackends.matrix.results import CellResult, Difference, Run
 from tests.matrix import samples
 
 
@@ -56,12 +58,22 @@ def test_a_failure_leaves_the_older_report(
     (tmp_path / "report.html").write_text("older")
 
     def fail(_: object) -> str:
-        raise ValueError
+        raise KeyError
 
     monkeypatch.setattr(csv_table, "csv_text", fail)
-    with pytest.raises(ValueError):
+    with pytest.raises(KeyError):
         report.write([pairs[0][0]], tmp_path, [pairs[0][1]])
     assert (tmp_path / "report.html").read_text() == "older"
+
+
+def test_a_missing_package_is_named_with_its_mend(
+    pairs: list[tuple[Run, Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    monkeypatch.delitem(sys.modules, page.__name__)
+    monkeypatch.delattr(report, "page")
+    with pytest.raises(SdError, match=r"needs the package jinja2\n.*pip install"):
+        report.write([pairs[0][0]], tmp_path, [pairs[0][1]])
 
 
 def test_of_two_runs_of_a_machine_the_newer_result_counts(pairs: list[tuple[Run, Path]]) -> None:
@@ -231,6 +243,22 @@ def test_equal_results_have_a_place_in_the_plot(pairs: list[tuple[Run, Path]]) -
     drawn = scatter.plot(rows([(run.model_copy(update={"cells": (result,)}), folder)]))
     assert drawn is not None and drawn.columns[0].label == "equal"
     assert drawn.points[0].x == drawn.columns[0].at
+
+
+def test_parts_that_are_held_to_no_tolerance_are_not_the_worst(
+    pairs: list[tuple[Run, Path]],
+) -> None:
+    run, folder = pairs[0]
+    result = next(it for it in right(run) if it.agreement)
+    assert result.agreement is not None
+    parts = {**result.agreement.parts, "latents": Difference(max_relative=0.5, relative_l2=0.5)}
+    result = result.model_copy(
+        update={"agreement": result.agreement.model_copy(update={"parts": parts})}
+    )
+    (row,) = rows([(run.model_copy(update={"cells": (result,)}), folder)])
+    assert row.worst_part == result.agreement.parts["unet"].max_relative
+    # One list, kept twice, because `agreement` imports packages that a report does without.
+    assert AFTER_THE_LOOP == agreement._AFTER_THE_LOOP
 
 
 def test_points_lie_inside_the_plot(shown: list[Row]) -> None:

@@ -145,7 +145,7 @@ def test_a_cell_of_the_matrix_opens_its_command(page: Page) -> None:
     page.locator("#matrix .cell.wrong").first.click()
     opened = page.locator("details.result[open]")
     assert opened.count() == 1
-    assert "sdbackends matrix --only" in opened.locator("pre").inner_text()
+    assert "sdbackends matrix --quick --cell" in opened.locator("pre").inner_text()
 
 
 def test_words_of_a_crashed_process_stay_words(page: Page) -> None:

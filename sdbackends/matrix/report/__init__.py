@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sdbackends.errors import SdError
+from sdbackends.machine import pip_install
+from sdbackends.matrix.report import into as document
 from sdbackends.matrix.results import Run
 
 
@@ -22,16 +25,26 @@ class Written:
     csv: Path
 
 
-def write(runs: Sequence[Run], folder: Path, pictures: Sequence[Path]) -> Written:
+def write(
+    runs: Sequence[Run], folder: Path, pictures: Sequence[Path], into: Path | None = None
+) -> Written:
     """Write the report of `runs` into `folder`, over an older one.
 
     Args:
+        into: a document that gets the first table between its two lines, see `into`.
         pictures: for each run the folder that its pictures' paths are relative to: the one where
             its JSON file is.
-    """
-    from sdbackends.matrix.report import csv_table, page
-    from sdbackends.matrix.report.rows import rows
 
+    Raises:
+        SdError: a package that makes the report is not installed.
+        UsageError: the document has no place for the table.
+    """
+    try:
+        from sdbackends.matrix.report import csv_table, page
+        from sdbackends.matrix.report.rows import rows
+    except ModuleNotFoundError as error:
+        mend = pip_install("sdbackends[matrix]")
+        raise SdError(f"the report needs the package {error.name}", mend=mend) from None
     shown = rows(zip(runs, pictures, strict=True))
     written = Written(folder / "report.html", folder / "report.md", folder / "report.csv")
     # All three are made before the first is written: a failure leaves an older report whole.
@@ -39,4 +52,6 @@ def write(runs: Sequence[Run], folder: Path, pictures: Sequence[Path]) -> Writte
     folder.mkdir(parents=True, exist_ok=True)
     for path, text in zip((written.html, written.markdown, written.csv), texts, strict=True):
         path.write_text(text, encoding="utf-8", newline="\n")
+    if into is not None:
+        document.put(page.fastest(shown), into)
     return written

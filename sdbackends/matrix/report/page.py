@@ -84,6 +84,11 @@ def markdown(rows: Sequence[Row]) -> str:
     return _environment(escape=False).get_template("report.md.j2").render(**_shared(rows))
 
 
+def fastest(rows: Sequence[Row]) -> str:
+    """The first of those tables."""
+    return _environment(escape=False).get_template("fastest.md.j2").render(**_shared(rows))
+
+
 def _shared(rows: Sequence[Row]) -> dict[str, object]:
     runs = _runs(rows)
     return {

@@ -1,7 +1,7 @@
 """One row for each cell of each run: the cell, its figures, and the words that name it in a report.
 
-Runs with the folders of their files come in. A machine that was measured more than once counts
-with the newest result of each cell; what is older stays in its file for `--against`.
+Runs with the folders of their files come in. Of a machine that was measured more than once the
+newest result of each cell counts, as `merge` has it.
 """
 
 from __future__ import annotations
@@ -12,12 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sdbackends.matrix import figures
+from sdbackends.matrix import figures, merge
 from sdbackends.matrix.figures import Figures, Percentiles
 from sdbackends.matrix.report import words
 from sdbackends.matrix.results import Cell, CellResult, Outcome, Part, Run
 
 State = Literal["ok", "wrong", "other"]
+
+#: `agreement` holds these to no tolerance: each stands on every step of the loop before it, and
+#: the picture, which is held to one, tells what came of it.
+AFTER_THE_LOOP = ("latents", "vae")
 
 
 @dataclass(frozen=True)
@@ -73,11 +77,10 @@ class Row:
 
     @property
     def worst_part(self) -> float | None:
-        """The largest relative error of any part of the model."""
-        agreement = self.result.agreement
-        if agreement is None or not agreement.parts:
-            return None
-        return max(part.max_relative for part in agreement.parts.values())
+        """The largest relative error of any part that is held to a tolerance."""
+        parts = self.result.agreement.parts if self.result.agreement else {}
+        errors = (part.max_relative for name, part in parts.items() if name not in AFTER_THE_LOOP)
+        return max(errors, default=None)
 
     @property
     def picture(self) -> Path | None:
@@ -92,14 +95,9 @@ class Row:
         return {part: it.p50 * it.count / calls for part, it in self.figures.parts.items()}
 
 
-def rows(runs: Iterable[tuple[Run, Path]]) -> list[Row]:
-    """Rows of the newest result of each cell and machine, in the order of the runs."""
-    newest: dict[tuple[str, str], Row] = {}
-    for run, folder in sorted(runs, key=lambda pair: (pair[0].machine.name, pair[0].started)):
-        for result in run.cells:
-            row = _row(run, result, folder)
-            newest[(run.machine.name, result.cell.id)] = row
-    return list(newest.values())
+def rows(runs: Iterable[merge.Placed]) -> list[Row]:
+    """Rows of the newest result of each cell and machine, machine by machine."""
+    return [_row(run, result, folder) for run, folder in merge.merge(runs) for result in run.cells]
 
 
 def reference_of(row: Row, among: Sequence[Row]) -> Row | None:
