@@ -86,9 +86,10 @@ def _json(path: Path) -> Any:
         ) from None
     try:
         return json.loads(text)
-    except ValueError as error:
-        # What ends in its middle began well: it is ours, and half of it is gone.
-        cut_off = text.lstrip().startswith("{") and not text.rstrip().endswith("}")
+    except json.JSONDecodeError as error:
+        # What began well and ends in its middle is ours, and a part of it is gone.
+        ends_early = not text.rstrip().endswith("}") or error.pos >= len(text.rstrip())
+        cut_off = text.lstrip().startswith("{") and ends_early
         raise ResultsError(
             f"{path.name} is cut off" if cut_off else f"{path.name} is not JSON",
             where=str(path),
