@@ -139,10 +139,11 @@ def ceiling(ceilings: Ceilings, cell: Cell) -> float | None:
     """The most FLOP/s that the probe saw on the cell's device in the cell's precision.
 
     The better of matmul and convolution: a model is made of both, and a share must not be
-    flattered by the worse one.
+    flattered by the worse one. And never less than in fp32: where a chip has no bf16 of its own,
+    torch is slow at it, and an engine that calculates in fp32 would reach several times a ceiling.
     """
-    name = ceiling_name(cell.device, cell.precision)
-    found = (ceilings.matmul.get(name), ceilings.conv.get(name))
+    names = {ceiling_name(cell.device, precision) for precision in (cell.precision, "fp32")}
+    found = [table.get(name) for table in (ceilings.matmul, ceilings.conv) for name in names]
     return max((rate for rate in found if rate is not None), default=None)
 
 

@@ -21,10 +21,11 @@ Work = Callable[[], Any]
 #: Seconds that one figure may take, and a call that takes longer than this is long enough.
 _BUDGET, _LONG = 0.6, 0.08
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.int8}
-#: Edges of square matrices; pixels of a side of a picture with 320 channels; MiB.
-_EDGES = (256, 1024, 2048, 4096, 8192)
+#: Edges of square matrices; pixels of a side of a picture with 320 channels.
+_EDGES = (256, 512, 1024, 2048, 4096, 8192)
 _SIDES = (16, 32, 64, 128)
-_COPIED = (64, 256, 1024)
+#: MiB; no cache holds as much.
+_COPIED = {"cpu": 256, "cuda": 1024}
 _CHANNELS, _BATCH = 320, 2
 
 
@@ -70,14 +71,11 @@ def _conv_rates(device: str, dtype: torch.dtype) -> Iterator[float]:
 
 
 def _copy_rates(device: str) -> Iterator[float]:
-    """Bytes read and bytes written; of blocks that no cache holds."""
-    for mebibytes in _COPIED:
-        source = torch.zeros(mebibytes << 20, dtype=torch.uint8, device=device)
-        target = torch.zeros_like(source)
-        seconds, long = _seconds(device, partial(target.copy_, source))
-        if long or mebibytes == _COPIED[-1]:
-            yield 2.0 * source.numel() / seconds
-            return
+    """Bytes read and bytes written."""
+    source = torch.zeros(_COPIED[device] << 20, dtype=torch.uint8, device=device)
+    target = torch.zeros_like(source)
+    seconds, _ = _seconds(device, partial(target.copy_, source))
+    yield 2.0 * source.numel() / seconds
 
 
 def _seconds(device: str, work: Work) -> tuple[float, bool]:

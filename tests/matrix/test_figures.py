@@ -77,6 +77,8 @@ def test_shares_are_of_the_better_ceiling_of_the_device() -> None:
     assert figures.shares(on_cpu, ceilings) == {"step": 0.5}
     on_gpu = made_up.result(**work, cell=made_up.cell(device="cuda:0"))
     assert figures.shares(on_gpu, ceilings) == {"step": 0.02}
+    in_fp16 = made_up.result(**work, cell=made_up.cell(precision="fp16"))
+    assert figures.shares(in_fp16, ceilings) == {"step": 0.5}  # by way of fp32
     on_tpu = made_up.result(**work, cell=made_up.cell(device="tpu"))
     assert figures.shares(on_tpu, ceilings) == {}
 
