@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from sdbackends.cli import cache, demo, doctor, env, matrix, options, scripts, table
+from sdbackends.cli import cache, demo, doctor, env, matrix, options, report, scripts, table
 
 app = typer.Typer(no_args_is_help=True, **options.APP)
 
@@ -32,3 +32,4 @@ app.add_typer(env.env, name="env")
 app.command()(cache.cache)
 app.command()(demo.demo)
 app.command()(matrix.matrix)
+app.command()(report.report)
