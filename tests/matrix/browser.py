@@ -11,9 +11,12 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, Error, sync_playwright
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 MEND = (
@@ -28,12 +31,18 @@ def browser() -> Iterator[Browser]:
     named = os.environ.get("SD_TEST_BROWSER", "")
     if named == "none":
         pytest.skip("SD_TEST_BROWSER=none: this machine has no browser")
+    try:
+        from playwright.sync_api import Error, sync_playwright
+    except ModuleNotFoundError:
+        pytest.fail(
+            "no playwright to look at the report with\nmend: pip install playwright", pytrace=False
+        )
     program = named or next(filter(None, map(shutil.which, NAMES)), None)
     with sync_playwright() as playwright:
         try:
             started = playwright.chromium.launch(executable_path=program)
         except Error as error:
-            # Not inside the handler: playwright's page-long message would bury the mend.
+            # It says why in its first line, and goes on for a page.
             why = str(error).splitlines()[0]
         else:
             try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -74,6 +76,13 @@ def test_words_that_mean_no_file_are_refused(results: Path, word: str) -> None:
     with pytest.raises(UsageError, match=r"no results to report on.*\n.*mend: sdbackends matrix"):
         run(word)
     assert not Path("out").exists()
+
+
+def test_a_mistake_is_exit_code_2_and_no_traceback(results: Path) -> None:
+    command = [sys.executable, "-m", "sdbackends", "report", "nothing"]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("sdbackends: there are no results to report on (nothing)\n")
 
 
 def test_a_file_that_is_cut_off_leaves_the_older_report(results: Path) -> None:

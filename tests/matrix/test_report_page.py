@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,8 +11,8 @@ from sdbackends.matrix import report
 from tests.matrix import samples
 from tests.matrix.browser import browser
 
-pytest.importorskip("playwright", reason="pip install playwright")
-from playwright.sync_api import Browser, Page
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 DESK = {"width": 1400, "height": 1000}
 PHONE = {"width": 390, "height": 844}

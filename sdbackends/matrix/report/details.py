@@ -37,7 +37,8 @@ def of_run(run: Run) -> Pairs:
     machine, ceilings = run.machine, run.ceilings
     pairs = [
         ("system", f"{machine.system}, Python {machine.python}"),
-        ("CPU", f"{machine.cpu}, {machine.cores} cores, {machine.threads} threads used"),
+        ("CPU", machine.cpu),
+        ("cores, threads used", f"{machine.cores}, {machine.threads}"),
         ("memory", words.size(machine.memory_bytes)),
     ]
     if machine.gpu:
