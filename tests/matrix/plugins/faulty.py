@@ -1,0 +1,74 @@
+"""Engines with one fault each, for the tests of the matrix: they stand on eager torch."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+import torch
+
+from sdbackends.engines.base import ModuleEngine
+from sdbackends.errors import NotFiniteError, UnsupportedOpsError
+
+
+class Faulty(ModuleEngine):
+    """`run` gives what the model gives, but for the fault."""
+
+    name = "faulty"
+
+    def version(self) -> str:
+        return "1"
+
+    def build_module(self, call: Any) -> Any:
+        self.calls = 0
+        return lambda call, args, kwargs: self.run(call, args, kwargs)
+
+    def run(self, call: Any, args: Any, kwargs: Any) -> Any:
+        self.calls += 1
+        self.fault()
+        return call(*args, **kwargs)
+
+    def fault(self) -> None:
+        pass
+
+
+class Crashing(Faulty):
+    def fault(self) -> None:
+        if self.calls > 5:
+            os.abort()
+
+
+class Hanging(Faulty):
+    def fault(self) -> None:
+        if self.calls > 5:
+            time.sleep(3600)
+
+
+class Leaking(Faulty):
+    held: tuple[Any, ...] = ()
+
+    def fault(self) -> None:
+        self.held = (*self.held, torch.ones(8, 1024, 1024))
+
+
+class Refusing(Faulty):
+    def fault(self) -> None:
+        raise UnsupportedOpsError("unet stays on eager torch", why="no lowering for aten.roll")
+
+
+class Infinite(Faulty):
+    def fault(self) -> None:
+        raise NotFiniteError("unet failed", why="it returned NaN")
+
+
+class Wrong(Faulty):
+    """2% too much out of every convolution."""
+
+    def run(self, call: Any, args: Any, kwargs: Any) -> Any:
+        conv2d = torch.nn.functional.conv2d
+        torch.nn.functional.conv2d = lambda *a, **k: conv2d(*a, **k) * 1.02
+        try:
+            return call(*args, **kwargs)
+        finally:
+            torch.nn.functional.conv2d = conv2d

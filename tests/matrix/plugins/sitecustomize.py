@@ -1,0 +1,13 @@
+"""Adds the faulty backends of this folder to every Python that has it on its path."""
+
+import os
+from pathlib import Path
+
+from sdbackends import engines, resources
+
+HERE = Path(__file__).resolve().parent
+
+resources.backends_dir = lambda: Path(os.environ["SD_TEST_BACKENDS"])
+engines.ENGINES.update(
+    {path.stem: f"faulty:{path.stem.capitalize()}" for path in (HERE / "backends").glob("*.yaml")}
+)

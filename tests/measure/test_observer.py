@@ -1,0 +1,133 @@
+"""The observer in this process: what it writes, and that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("diffusers")
+
+import numpy as np
+import torch
+from diffusers import StableDiffusionPipeline
+
+from sdbackends.build import Builder
+from sdbackends.host import activate
+from sdbackends.measure import record, turns
+from sdbackends.settings import BackendChoice, Settings
+
+
+@pytest.fixture
+def measured(tmp_path: Path) -> Iterator[Path]:
+    """A folder into which this process is measured."""
+    turns.prepare(tmp_path, in_turn=False)
+    with activate.enable(Settings(BackendChoice("torch"), measure=tmp_path)):
+        yield tmp_path
+
+
+def draw(pipe: Any, **changes: Any) -> Any:
+    pipe.set_progress_bar_config(disable=True)
+    generator = torch.Generator().manual_seed(0)
+    words = {"num_inference_steps": 3, "output_type": "np", "generator": generator, **changes}
+    return pipe("a", **words).images
+
+
+def test_what_two_pictures_leave_behind(measured: Path, tiny_pipe_folder: Path) -> None:
+    pipe = StableDiffusionPipeline.from_pretrained(tiny_pipe_folder)
+    assert record.read(measured).phase == "loading"
+    first, second = draw(pipe), draw(pipe)
+    assert np.array_equal(first, second)
+    found = record.read(measured)
+    assert found.phase == "after picture 2" and found.failure is None
+    assert found.importing is not None and found.loading is not None
+    assert len(found.images) == 2 and found.builds == []
+    for seconds, parts in zip(found.images, found.parts, strict=True):
+        counts = {part: len(samples) for part, samples in parts.items()}
+        assert counts == {"encode": 1, "step": 3, "decode": 1}
+        assert sum(sum(samples) for samples in parts.values()) < seconds
+    models = (pipe.unet, pipe.vae.decoder, pipe.text_encoder)
+    held = sum(t.numel() * t.element_size() for m in models for t in m.state_dict().values())
+    assert found.weights == pytest.approx(held, rel=0.01)  # position ids are in no state
+    outputs = np.load(measured / record.PARTS_FILE)
+    assert {name: array.shape for name, array in outputs.items()} == {
+        "text_encoder": (1, 77, 16),
+        "unet": (2, 4, 16, 16),
+        "latents": (1, 4, 16, 16),
+        "vae": (1, 3, 32, 32),
+    }
+    assert outputs["vae"].std() > 0
+
+
+def test_flops_are_twice_as_many_for_two_pictures(measured: Path, tiny_pipe_folder: Path) -> None:
+    one = StableDiffusionPipeline.from_pretrained(tiny_pipe_folder)
+    draw(one)
+    alone = record.read(measured).flops
+    with activate.enable(Settings(BackendChoice("torch"), measure=measured)):
+        draw(StableDiffusionPipeline.from_pretrained(tiny_pipe_folder), num_images_per_prompt=2)
+    both = record.read(measured).flops
+    assert alone["step"] > 0 and both["step"] == 2 * alone["step"]
+    assert both["decode"] == 2 * alone["decode"] and both["encode"] == alone["encode"]
+
+
+def test_attention_is_counted() -> None:
+    from sdbackends.measure.flops import Call
+
+    class Attention(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.nn.functional.scaled_dot_product_attention(x, x, x)
+
+    call = Call(Attention(), (torch.zeros(2, 3, 5, 8),), {})
+    assert call.flops() == 2 * 2 * 2 * 3 * 5 * 5 * 8
+
+
+def test_a_failure_is_kept_and_raised(measured: Path, tiny_pipe_folder: Path) -> None:
+    pipe = StableDiffusionPipeline.from_pretrained(tiny_pipe_folder)
+    with pytest.raises(ValueError, match="tensor_inputs"):
+        draw(pipe, callback_on_step_end_tensor_inputs=["x"])
+    failure = record.read(measured).failure
+    assert failure is not None and failure.kinds[0] == "ValueError"
+    assert "tensor_inputs" in failure.text
+
+
+def test_nothing_is_left_behind(tmp_path: Path, tiny_pipe_folder: Path) -> None:
+    pipe = StableDiffusionPipeline.from_pretrained(tiny_pipe_folder)
+    before = attributes()
+    with activate.enable(Settings(BackendChoice("torch"), measure=tmp_path)):
+        StableDiffusionPipeline.from_pretrained(tiny_pipe_folder)
+        inside = attributes()
+    assert all(inside[name] is not kept for name, kept in before.items())
+    assert attributes() == before
+    draw(pipe)
+    assert record.read(tmp_path).images == []
+
+
+def test_without_the_variable_nothing_is_laid(tiny_pipe_folder: Path) -> None:
+    before = attributes()
+    with activate.enable(Settings(BackendChoice("torch"))):
+        StableDiffusionPipeline.from_pretrained(tiny_pipe_folder)
+        assert Builder.build is before["build"]
+        assert vars(StableDiffusionPipeline)["__call__"] is before["pipeline"]
+
+
+def attributes() -> dict[str, Any]:
+    """Everything that the observer replaces."""
+    module = importlib.import_module
+    models = module("diffusers.models.modeling_utils").ModelMixin
+    texts = module("transformers.modeling_utils").PreTrainedModel
+    base = module("diffusers.pipelines.pipeline_utils").DiffusionPipeline
+    decoder = module("diffusers.models.autoencoders.vae").Decoder
+    return {
+        "build": Builder.build,
+        "pipeline": vars(StableDiffusionPipeline)["__call__"],
+        "from_pretrained": vars(base)["from_pretrained"],
+        "register": vars(base)["register_modules"],
+        "made": vars(models).get("__init__"),
+        "called": vars(models).get("__call__"),
+        "text made": vars(texts).get("__init__"),
+        "text called": vars(texts).get("__call__"),
+        "decoder called": vars(decoder).get("__call__"),
+    }
