@@ -61,7 +61,7 @@ def test_the_script_is_told_of_devices_that_torch_has(
         (["x", "--size", "63"], "63 is not a multiple of 8; try 64"),
         (["x", "--size", "big"], "--size 512"),
         (["x", "--scheduler", "heun"], "dpm"),
-        (["x", "--pipeline", "flux"], "one of: stable_diffusion, taiyi"),
+        (["x", "--pipeline", "flux"], "stable_diffusion, taiyi"),
         (["x", "--model", "./nowhere"], "neither a folder nor a hub id"),
         (["x", "--model", "."], "no model_index.json"),
         (["x", "-o", "x.txt"], "must end in .png"),

@@ -74,6 +74,45 @@ def test_schedulers(run: Run, tiny_pipe_folder: Path, tmp_path: Path, scheduler:
     assert (tmp_path / "x.png").exists()
 
 
+@pytest.mark.parametrize(
+    ("script", "model"),
+    [
+        ("stable_diffusion.py", "tiny-random:sd15"),
+        ("taiyi.py", "tiny-random:taiyi"),
+        ("sdxl.py", None),
+        ("pixart.py", None),
+        ("img2img.py", None),
+        ("inpaint.py", None),
+        ("controlnet.py", None),
+        ("lora.py", None),
+    ],
+)
+def test_every_script_draws_without_a_download(
+    run: Run, tmp_path: Path, script: str, model: str | None
+) -> None:
+    words = ["a", "--steps=2", "--width=64", "--batch=2", f"--output={tmp_path}/x.png"]
+    run(*words, *([f"--model={model}"] if model else []), script=script)
+    first, second = (Image.open(tmp_path / f"x-{n}.png") for n in (1, 2))
+    assert first.size == (64, 64) and first.tobytes() != second.tobytes()
+    assert any(low + 20 < high for low, high in first.getextrema())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--model tiny-random:flux", "the families are sd15"),
+        ("--strength 0", "not a number above 0"),
+        ("--image nowhere.png", "there is no file"),
+    ],
+)
+def test_words_of_one_script_are_checked_too(
+    run: Run, capsys: pytest.CaptureFixture[str], words: str, said: str
+) -> None:
+    with pytest.raises(SystemExit):
+        run("a", *words.split(), script="img2img.py")
+    assert said in capsys.readouterr().err
+
+
 def test_a_damaged_model_ends_in_one_message(run: Run, tmp_path: Path) -> None:
     (tmp_path / "model_index.json").write_text("{")
     with pytest.raises(SystemExit, match=r"cannot be loaded on(.|\n)*mend:"):
