@@ -32,6 +32,7 @@ def controlnet(arguments, unet):
     if arguments.controlnet:
         net = diffusers.ControlNetModel.from_pretrained(arguments.controlnet, dtype=unet.dtype)
         return net.to(unet.device)
+    torch.manual_seed(0)  # some of its layers are no copies of the UNet's
     net = diffusers.ControlNetModel.from_unet(unet).to(unet.device).eval()
     for parameter in net.parameters():
         parameter.data = parameter.data.to(unet.dtype)
