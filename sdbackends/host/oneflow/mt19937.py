@@ -1,4 +1,4 @@
-"""The numbers of torch's CPU generator, in numpy alone: a Mersenne Twister and what ATen makes of it.
+"""The numbers of torch's CPU generator, in numpy: a Mersenne Twister, and what ATen makes of it.
 
 An `Mt19937Stream` has a seed and gives flat numpy arrays, taking words from the twister in ATen's
 order (ATen/core/DistributionsHelper.h, ATen/native/cpu/DistributionTemplates.h). Normal numbers of

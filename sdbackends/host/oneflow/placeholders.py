@@ -7,4 +7,19 @@ there, and using it raises.
 
 from __future__ import annotations
 
-PLACEHOLDERS: frozenset[str] = frozenset(())
+PLACEHOLDERS: frozenset[str] = frozenset(
+    {
+        "torch._dynamo._trace_wrapped_higher_order_op.TransformGetItemToIndex",
+        "torch.autograd.graph.save_on_cpu",
+        "torch.distributions.constraints",
+        "torch.fft.fftn",
+        "torch.fft.fftshift",
+        "torch.fft.ifftn",
+        "torch.fft.ifftshift",
+        "torch.fx.Proxy",
+        "torch.nn.attention.flex_attention.BlockMask",
+        "torch.nn.attention.flex_attention._DEFAULT_SPARSE_BLOCK_SIZE",
+        "torch.nn.attention.flex_attention.create_block_mask",
+        "torch.nn.attention.flex_attention.flex_attention",
+    }
+)

@@ -15,6 +15,7 @@ import oneflow as flow
 
 from sdbackends.host.oneflow.creation import cleaned
 from sdbackends.host.oneflow.devices import device as torch_device
+from sdbackends.host.oneflow.dtypes import usable
 from sdbackends.host.oneflow.mt19937 import DEFAULT_SEED, Mt19937Stream
 from sdbackends.host.oneflow.registry import PROVIDED, provides, tensor_method
 from sdbackends.host.philox import PhiloxStream
@@ -160,7 +161,7 @@ def _sizes(size: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int, ...]:
 def _made(
     dotted: str, kind: str, size: Any, generator: Any, dtype: Any, kwargs: dict[str, Any]
 ) -> Any:
-    dtype = flow.get_default_dtype() if dtype is None else dtype
+    dtype = flow.get_default_dtype() if dtype is None else usable(dtype)
     double = dtype == flow.float64
     count = int(np.prod(size, dtype=np.int64))
     numbers = getattr(_stream(generator), f"{kind}_double" if double else kind)(count)

@@ -9,7 +9,7 @@ import oneflow as flow
 from sdbackends.host.oneflow.creation import INERT
 from sdbackends.host.oneflow.devices import device as torch_device
 from sdbackends.host.oneflow.devices import placed
-from sdbackends.host.oneflow.dtypes import MemoryFormat, strided
+from sdbackends.host.oneflow.dtypes import MemoryFormat, strided, usable
 from sdbackends.host.oneflow.registry import TENSOR, tensor_method
 
 _to = flow.Tensor.to
@@ -27,10 +27,20 @@ def to(self: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(what, flow.Tensor):
             result = _to(_to(result, what.device), what.dtype)
         elif isinstance(what, flow.dtype):
-            result = _to(result, what)
+            result = _to(result, usable(what))
         elif (where := placed(what)) is not None:
             result = _to(result, where)
     return result.clone() if copy and result is self else result
+
+
+@tensor_method("half")
+def half(self: Any, memory_format: Any = None) -> Any:
+    return to(self, flow.float16)
+
+
+@tensor_method("bfloat16")
+def bfloat16(self: Any, memory_format: Any = None) -> Any:
+    return to(self, flow.bfloat16)
 
 
 @tensor_method("cuda")
@@ -48,7 +58,7 @@ def _without_memory_format(name: str) -> None:
     method.__name__ = name
 
 
-for _name in ("contiguous", "clone", "float", "half", "bfloat16"):
+for _name in ("contiguous", "clone", "float"):
     _without_memory_format(_name)
 
 # What no tensor of OneFlow is.
