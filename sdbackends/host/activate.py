@@ -90,7 +90,11 @@ def enable(settings: Settings) -> Session:
         BackendNotReadyError: diffusers or transformers is imported already, and a package or
             device of the backend is missing.
     """
-    if not _names_a_host(settings):
+    if _names_a_host(settings):
+        from sdbackends.host.oneflow.session import refuse_when_too_late
+
+        refuse_when_too_late()
+    else:
         import torch  # noqa: F401  (first: under the shim this begins the script's own session)
 
     return _begin(settings, lambda action: action())

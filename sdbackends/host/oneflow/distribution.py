@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import Distribution
-from os import PathLike
+from typing import Any
 
 from sdbackends.host.oneflow import TORCH_VERSION
 
@@ -19,5 +19,5 @@ class TorchDistribution(Distribution):
     def read_text(self, filename: str) -> str | None:
         return _FILES.get(filename)
 
-    def locate_file(self, path: str | PathLike[str]) -> PathLike[str]:
+    def locate_file(self, path: Any) -> Any:
         raise FileNotFoundError(f"torch is oneflow here: there is no file {path}")

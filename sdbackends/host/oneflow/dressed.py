@@ -26,6 +26,11 @@ from sdbackends.host.oneflow.placeholders import PLACEHOLDERS
 _made: dict[str, DressedModule] = {}
 
 
+def was_made() -> bool:
+    """Whether this process has had the host's torch before."""
+    return "torch" in _made
+
+
 class DressedModule(ModuleType):
     """`torch`, or a module below it."""
 

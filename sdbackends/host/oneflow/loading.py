@@ -40,6 +40,7 @@ def lay(modeling_utils: ModuleType, overlay: Overlay) -> None:
 
 def from_pretrained(
     cls: Any,
+    /,
     pretrained_model_name_or_path: Any,
     *model_args: Any,
     config: Any = None,
@@ -122,7 +123,8 @@ def _files(path: str, variant: str | None, hub: dict[str, Any]) -> list[str]:
             "model.save_pretrained(folder) writes them"
         )
     named = json.loads(Path(index).read_text("utf-8"))["weight_map"].values()
-    return [cached_file(path, name, **hub) for name in dict.fromkeys(named)]
+    found = (cached_file(path, name, **hub) for name in dict.fromkeys(named))
+    return [file for file in found if file is not None]
 
 
 class _Files(Mapping[str, Any]):

@@ -2,7 +2,8 @@
 
 diffusers 0.35.2 and 0.41.0, transformers 4.57.1 and 5.20.2 would not import without them. Each is
 given as a placeholder to that statement alone: `hasattr` and `getattr` answer that it is not
-there, and using it raises.
+there, and using it raises. A module of which only such names are known (`torch.fft`) can be
+imported, and is hollow.
 """
 
 from __future__ import annotations

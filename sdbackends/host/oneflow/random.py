@@ -14,7 +14,7 @@ import numpy as np
 import oneflow as flow
 
 from sdbackends.host.oneflow.creation import cleaned
-from sdbackends.host.oneflow.devices import device as torch_device
+from sdbackends.host.oneflow.devices import as_device
 from sdbackends.host.oneflow.dtypes import usable
 from sdbackends.host.oneflow.mt19937 import DEFAULT_SEED, Mt19937Stream
 from sdbackends.host.oneflow.registry import PROVIDED, provides, tensor_method
@@ -26,7 +26,7 @@ class Generator:
     """`torch.Generator`: a stream of numbers and the device whose numbers they are."""
 
     def __init__(self, device: Any = "cpu") -> None:
-        self.device = torch_device("cpu" if device is None else device)
+        self.device = as_device("cpu" if device is None else device)
         self._begin(DEFAULT_SEED)
 
     def manual_seed(self, seed: int) -> Generator:
@@ -35,10 +35,10 @@ class Generator:
 
     def seed(self) -> int:
         self._begin(secrets.randbits(53))
-        return self.stream.seed
+        return int(self.stream.seed)
 
     def initial_seed(self) -> int:
-        return self.stream.seed
+        return int(self.stream.seed)
 
     def get_state(self) -> Any:
         """Opaque, for `set_state` alone."""

@@ -18,7 +18,6 @@ import safetensors.numpy
 
 from sdbackends.host.oneflow.creation import from_data
 from sdbackends.host.oneflow.devices import placed
-from sdbackends.host.oneflow.dtypes import usable
 from sdbackends.host.oneflow.safetensors_files import SafetensorsFile
 from sdbackends.host.overlay import Overlay
 
@@ -134,9 +133,9 @@ class _Slice:
 
 
 def _tensor(array: np.ndarray[Any, Any], device: Any) -> Any:
+    if array.dtype == np.float16 and not flow.cuda.is_available():
+        array = array.astype(np.float32)
     tensor = from_data(array)
-    if tensor.dtype == flow.float16:
-        tensor = tensor.to(usable(flow.float16))
     where = placed(device)
     return tensor if where is None or where.type == "cpu" else tensor.to(where)
 

@@ -7,8 +7,7 @@ from typing import Any
 import oneflow as flow
 
 from sdbackends.host.oneflow.creation import INERT
-from sdbackends.host.oneflow.devices import device as torch_device
-from sdbackends.host.oneflow.devices import placed
+from sdbackends.host.oneflow.devices import as_device, placed
 from sdbackends.host.oneflow.dtypes import MemoryFormat, strided, usable
 from sdbackends.host.oneflow.registry import TENSOR, tensor_method
 
@@ -45,7 +44,7 @@ def bfloat16(self: Any, memory_format: Any = None) -> Any:
 
 @tensor_method("cuda")
 def cuda(self: Any, device: Any = None, non_blocking: bool = False) -> Any:
-    return to(self, torch_device("cuda") if device is None else torch_device(device))
+    return to(self, as_device("cuda" if device is None else device))
 
 
 def _without_memory_format(name: str) -> None:
