@@ -2,7 +2,9 @@
 
 OneFlow's CPU graphs give every intermediate result memory of its own. Counted are the outputs of
 the innermost modules, times what such a module makes on its way (a group norm alone makes five),
-and the scores of each attention, which is composed in `functional`.
+and the scores of each attention, which is composed in `functional`. A graph then took 0.4 to 0.5 GB
+more than counted: 2.4 GB for 1.9, 7.6 GB for 7.2 (UNets of 64 to 256 channels, latents of 32 and
+48).
 """
 
 from __future__ import annotations
