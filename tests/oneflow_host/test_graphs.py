@@ -18,7 +18,8 @@ width = unet.config.cross_attention_dim
 
 def inputs(batch, size, seed=0):
     g = torch.Generator().manual_seed(seed)
-    return torch.randn(batch, 4, size, size, generator=g), torch.randn(batch, 77, width, generator=g)
+    latents = torch.randn(batch, 4, size, size, generator=g)
+    return latents, torch.randn(batch, 77, width, generator=g)
 
 def error(x, text, t=7):
     with torch.no_grad():
