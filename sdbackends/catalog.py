@@ -17,6 +17,7 @@ from pydantic import (
     Discriminator,
     Field,
     Tag,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -75,6 +76,14 @@ class Backend(BaseModel):
         if engine not in ENGINES:
             raise ValueError(f"no engine {engine!r}; engines: {', '.join(sorted(ENGINES))}")
         return engine
+
+    @field_validator("host")
+    @classmethod
+    def _named_as_one(cls, host: str, info: ValidationInfo) -> str:
+        # The shim tells a host by its name, because it runs before any yaml can be read.
+        if host != "torch" and not info.data["name"].endswith("-host"):
+            raise ValueError("the name of a backend with a host of its own must end in '-host'")
+        return host
 
     @field_validator("python")
     @classmethod

@@ -3,8 +3,9 @@
 `install()` makes this folder invisible to further imports and puts a finder on `sys.meta_path`.
 When the script imports torch, that finder answers with the real torch's own spec; its loader runs
 the real torch and then lets `sdbackends.host.activate` lay the stand-ins. Where sdbackends cannot
-be imported the script gets plain torch and one line on stderr. Written for any Python 3, and with
-nothing imported but sys and os, because it runs before every script.
+be imported the script gets plain torch and one line on stderr. Where `SD_BACKEND` names a host
+(`oneflow-host`: another framework as torch) the answer is that host's torch. Written for any
+Python 3, and with nothing imported but sys and os, because it runs before every script.
 """
 
 import os
@@ -39,11 +40,30 @@ class TorchFinder:
     def find_spec(self, fullname, path=None, target=None):
         if fullname != "torch":
             return None
+        host = _host()
+        if host is not None:
+            return host.host_spec()
         spec = _ask_the_others(self, fullname, path, target)
         # A target means importlib.reload(): sdbackends is active already.
         if spec is not None and spec.loader is not None and target is None:
             _run_before_and_after(spec.loader)
         return spec
+
+    def find_distributions(self, context=None):
+        """For importlib.metadata: a host's torch is installed too."""
+        host = _host()
+        return [] if host is None else host.host_distributions(context)
+
+
+def _host():
+    """What answers for torch in its place; None: torch does."""
+    if "-host" not in os.environ.get("SD_BACKEND", "") or sys.version_info < (3, 10):
+        return None
+    try:
+        from sdbackends.host import activate
+    except ImportError:
+        return None
+    return activate
 
 
 def _ask_the_others(self, fullname, path, target):

@@ -84,6 +84,7 @@ def test_a_name_is_no_path(name: str) -> None:
         (GOOD.replace("[cpu]", "[cpu, cuda]").replace("[fp32]", "{cpu: [fp32]}"), 1, "devices"),
         (GOOD.replace(">=2", "new"), 4, "no version range"),
         (GOOD + "host: jax\n", 7, "host"),
+        (GOOD + "host: oneflow\n", 7, "must end in '-host'"),
         (GOOD + "worker: warp\n", 7, "no environment 'warp'"),
         (GOOD.replace("summary: a test\n", ""), 1, "summary"),
         (GOOD + "options: [\n", 8, "expected the node content"),

@@ -2,7 +2,8 @@
 
 In comes a `Settings`; out goes a `Session` whose overlay holds the CUDA stand-in, the CUDA
 generator's numbers, the precision and (as soon as diffusers or transformers is imported) the
-routes to the engines. The shim calls `enter_script` around the import of torch, a notebook calls
+routes to the engines. Where the backend is a host (oneflow as torch) the host is all that is laid.
+The shim calls `enter_script` around the import of torch, a notebook calls
 `enable` through `sdbackends.use`. Sessions nest, and each undoes exactly its own.
 """
 
@@ -10,8 +11,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from importlib.machinery import ModuleSpec
 from types import ModuleType, TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sdbackends import say
 from sdbackends.errors import SdError, UsageError
@@ -93,7 +95,12 @@ def enable(settings: Settings) -> Session:
         BackendNotReadyError: diffusers or transformers is imported already, and a package or
             device of the backend is missing.
     """
-    import torch  # noqa: F401  (first: under the shim this begins the script's own session)
+    if _names_a_host(settings):
+        from sdbackends.host.oneflow.session import refuse_when_too_late
+
+        refuse_when_too_late()
+    else:
+        import torch  # noqa: F401  (first: under the shim this begins the script's own session)
 
     return _begin(settings, lambda action: action())
 
@@ -117,6 +124,20 @@ def enter_script() -> Callable[[], None]:
     return lambda: _or_exit(lambda: _enter(settings))
 
 
+def host_spec() -> ModuleSpec:
+    """Called by the shim where a host's name is in `SD_BACKEND`: how to make its torch."""
+    from sdbackends.host.oneflow import entry
+
+    return entry.spec(lambda: _or_exit(lambda: _enter(_or_exit(Settings.from_environment))))
+
+
+def host_distributions(context: Any) -> Any:
+    """Called by the shim there, when somebody asks which packages are installed."""
+    from sdbackends.host.oneflow import entry
+
+    return entry.distributions(context)
+
+
 def _enter(settings: Settings) -> None:
     _begin(settings, _or_exit)
 
@@ -127,6 +148,9 @@ def _begin(settings: Settings, guard: Callable[[Callable[[], None]], None]) -> S
     session = Session(settings)
     _stack.append(session)
     try:
+        if _names_a_host(settings):
+            _lay_host(session)
+            return session
         _lay(session)
         for library in _MODEL_LIBRARIES:
             when_imported(library, lambda m: guard(lambda: session.route_once(m)), session.overlay)
@@ -139,6 +163,35 @@ def _begin(settings: Settings, guard: Callable[[Callable[[], None]], None]) -> S
 def _check(settings: Settings) -> None:
     for name in settings.backend.names:
         check_backend(name)
+
+
+def _names_a_host(settings: Settings) -> bool:
+    """Whether a backend that the settings name ends in "-host", as those of hosts do."""
+    return any(name.endswith("-host") for name in settings.backend.names)
+
+
+def _lay_host(session: Session) -> None:
+    choice = session.settings.backend
+    if choice.default is None or len(choice.names) > 1:
+        raise UsageError(
+            f"a host cannot run a part of a pipeline: {', '.join(choice.names)}",
+            where="SD_BACKEND",
+            why="it takes the place of torch for the whole script",
+            mend=f"SD_BACKEND={next(name for name in choice.names if name.endswith('-host'))}",
+        )
+    from sdbackends import catalog
+    from sdbackends.host.oneflow import session as host
+
+    backend = catalog.require(choice.default)
+    if session.settings.precision not in (None, *backend.precisions_on(None)):
+        raise UsageError(
+            f"the backend {backend.name!r} has no precision {session.settings.precision!r}",
+            where="SD_PRECISION",
+            mend=f"accepted: {', '.join(backend.precisions_on(None))}",
+        )
+    before = say.set_level(session.settings.log)
+    session.overlay.on_undo("log level", lambda: (say.set_level(before), None)[1])
+    host.lay(session.overlay, backend.options)
 
 
 def _lay(session: Session) -> None:

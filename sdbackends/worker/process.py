@@ -93,7 +93,8 @@ class Process:
         self._requests += 1
         frame, new = self._frame({**request, "id": self._requests}, segments)
         descriptors = [segment.descriptor for segment in new]
-        self._output.mark()
+        if self._requests > 1:  # what it said while it started is about the first
+            self._output.mark()
         try:
             self._channel.patience(timeout)
             self._channel.send(frame, descriptors)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from sdbackends.errors import BackendNotReadyError
 from sdbackends.worker.client import Worker
+from sdbackends.worker.process import Lost, Process
 from sdbackends.worker.spec import clean_environment
 from tests.worker.helpers import ROOT, call, graph, spec
 
@@ -108,6 +110,17 @@ def test_an_interpreter_that_is_none(tmp_path: Path) -> None:
     impostor.chmod(0o755)
     why = start(python=impostor).why
     assert "exit code 4" in why and "this is no Python" in why
+
+
+def test_what_it_said_before_the_first_question_is_kept(tmp_path: Path) -> None:
+    impostor = tmp_path / "python"
+    impostor.write_text("#!/bin/sh\necho this is no Python >&2\nexit 4\n")
+    impostor.chmod(0o755)
+    process = Process(spec(python=impostor))
+    while process.alive:
+        time.sleep(0.01)
+    with pytest.raises(Lost, match="this is no Python"):
+        process.ask({"do": "start"}, (), 10)
 
 
 def test_an_interpreter_without_numpy(tmp_path: Path) -> None:

@@ -76,13 +76,15 @@ def _linear(node: Node, specs: Specs) -> int:
 
 
 def _convolution(node: Node, specs: Specs) -> int:
-    """The gathered patches of the whole batch stand in a buffer, but for a 1x1 kernel."""
+    """The gathered patches of the whole batch stand in a buffer, also for a 1x1 kernel; the bias
+    is added to it in another shape.
+    """
     weight, result = _operand(node, 1, specs), node.results[0]
     if weight is None or result is None:
         return 0
     pixels = math.prod(result.shape[2:])
     patches = math.prod(weight.shape[1:]) * pixels * _BYTES.get(result.dtype, 8)
-    bias = size_of(result) if _operand(node, 2, specs) is not None else 0
+    bias = 3 * size_of(result) if _operand(node, 2, specs) is not None else 0
     return patches + bias
 
 
@@ -94,13 +96,13 @@ def _attention(node: Node, specs: Specs) -> int:
     scores = math.prod(query.shape[:-1]) * key.shape[-2] * 4
     masked = len(node.args) > 3 and node.args[3] is not None
     causal = len(node.args) > 5 and bool(node.args[5])
-    return (7 if masked or causal else 2) * scores + size_of(query) + 2 * size_of(key)
+    return (4 if masked or causal else 2) * scores + size_of(query) + 2 * size_of(key)
 
 
 _ON_THE_WAY: Mapping[str, Callable[[Node, Specs], int]] = {
-    "aten.group_norm.default": _times(6),
-    "aten.layer_norm.default": _times(1),
-    "aten.rms_norm.default": _times(3),
+    "aten.group_norm.default": _times(9),
+    "aten.layer_norm.default": _times(9),
+    "aten.rms_norm.default": _times(5),
     "aten.linear.default": _linear,
     "aten.addmm.default": _times(1),
     "aten.conv2d.default": _convolution,

@@ -58,8 +58,10 @@ class Pool:
         self._taken += estimate
 
     def leave(self, compiled: Compiled) -> None:
-        """A graph that is not in use any more."""
-        assert compiled.material is not None
+        """A graph that is not in use any more; told twice is told once."""
+        waits = any(compiled is other for other, _ in self._waiting.values())
+        if waits or compiled.material is None:
+            return
         size = sum(memory.size_of(value.spec) for value in compiled.material.graph.weights)
         key = self._keys[id(compiled)]
         if key in self._waiting or compiled.material.device.type != "cpu":

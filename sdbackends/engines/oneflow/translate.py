@@ -15,8 +15,8 @@ from typing import Any
 from sdbackends.capture.graph import Graph, Node, Ref, TensorSpec, Word
 from sdbackends.engines.oneflow.dtypes import DTYPES
 from sdbackends.engines.oneflow.lowering import LOWERINGS
-from sdbackends.engines.oneflow.lowering.elementwise import to_copy
 from sdbackends.engines.oneflow.lowering.tensors import Tensor, placed
+from sdbackends.engines.oneflow.lowering.unary import to_copy
 from sdbackends.errors import BuildError
 
 #: Arguments that say where a tensor lives; a program lives in one place.

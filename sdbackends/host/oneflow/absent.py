@@ -114,10 +114,8 @@ def asked(name: str, frame: FrameType) -> Literal["mention", "import", "question
     else is a question: a call of `hasattr` or `getattr`, or C code.
     """
     code, at = frame.f_code, frame.f_lasti
-    kind = _INSTRUCTIONS.get(opname[code.co_code[at]], "question") if at >= 0 else "question"
-    if kind != "question" and code.co_names[_argument(code, at)] != name:
-        return "question"
-    return kind
+    kind = _INSTRUCTIONS.get(opname[code.co_code[at]]) if at >= 0 else None
+    return kind if kind is not None and code.co_names[_argument(code, at)] == name else "question"
 
 
 def _argument(code: CodeType, at: int) -> int:

@@ -15,6 +15,7 @@ import oneflow as flow
 
 from sdbackends.host.oneflow.absent import missing
 from sdbackends.host.oneflow.devices import placed
+from sdbackends.host.oneflow.dtypes import usable
 from sdbackends.host.oneflow.registry import PROVIDED, provides
 
 #: Arguments that are accepted and say nothing here.
@@ -26,6 +27,8 @@ def cleaned(dotted: str, arguments: dict[str, Any]) -> dict[str, Any]:
     if arguments.get("out") is not None:
         raise missing(f"{dotted}(out=…)", "OneFlow's functions always make a new tensor")
     kept = {k: v for k, v in arguments.items() if k not in (*INERT, "out") and v is not None}
+    if "dtype" in kept:
+        kept["dtype"] = usable(kept["dtype"])
     if "device" in kept:
         kept["device"] = placed(kept["device"])
         if kept["device"] is None:
@@ -51,7 +54,7 @@ for _name in (
 @provides("torch.as_tensor", "torch.asarray")
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Any:
     tensor = data if isinstance(data, flow.Tensor) else from_data(data)
-    if dtype is not None and tensor.dtype != dtype:
+    if dtype is not None and tensor.dtype != (dtype := usable(dtype)):
         tensor = tensor.to(dtype)
     where = placed(device)
     return tensor if where is None else tensor.to(where)

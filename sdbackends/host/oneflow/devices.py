@@ -43,33 +43,38 @@ class _DeviceType(type):
     """`torch.device(...)` makes OneFlow's own device, and `isinstance` knows it."""
 
     def __call__(cls, device: Any = "cpu", index: int | None = None) -> Any:
-        if isinstance(device, (_Real, _Meta)):
-            return device
-        if isinstance(device, int):
-            return _Real("cuda", device)
-        if device == "meta":
-            return meta
-        kind, _, number = str(device).partition(":")
-        if kind not in ("cpu", "cuda"):
-            # torch raises a RuntimeError for a kind of device that it was not built for.
-            raise RuntimeError(f"the OneFlow host has no device {device!r}: only cpu and cuda")
-        at = int(number) if number else index
-        return _Real(kind) if at is None else _Real(kind, at)
+        return as_device(device, index)
 
     def __instancecheck__(cls, thing: Any) -> bool:
         return isinstance(thing, (_Real, _Meta))
 
 
 @provides("torch.device")
-class device(metaclass=_DeviceType):
+class device(metaclass=_DeviceType):  # noqa: N801  (torch's name)
     """The name `torch.device`; its instances are `oneflow.device`."""
+
+
+def as_device(device: Any, index: int | None = None) -> Any:
+    """`torch.device(device, index)`."""
+    if isinstance(device, (_Real, _Meta)):
+        return device
+    if isinstance(device, int):
+        return _Real("cuda", device)
+    if device == "meta":
+        return meta
+    kind, _, number = str(device).partition(":")
+    if kind not in ("cpu", "cuda"):
+        # torch raises a RuntimeError for a kind of device that it was not built for.
+        raise RuntimeError(f"the OneFlow host has no device {device!r}: only cpu and cuda")
+    at = int(number) if number else index
+    return _Real(kind) if at is None else _Real(kind, at)
 
 
 def placed(where: Any) -> Any:
     """The OneFlow device where a tensor meant for `where` really goes; None stays None."""
     if where is None or isinstance(where, _Meta):
         return None
-    found = device(where)
+    found = as_device(where)
     if found.type == "cuda" and not flow.cuda.is_available():
         say.warn_once("no cuda", 'OneFlow sees no CUDA device here: "cuda" means the CPU')
         return _Real("cpu")

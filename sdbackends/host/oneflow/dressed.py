@@ -13,17 +13,22 @@ from collections.abc import Iterable, Sequence
 from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from importlib.metadata import Distribution, DistributionFinder
-from os import PathLike
 from types import ModuleType
 from typing import Any
 
-from sdbackends.host.oneflow import TORCH_VERSION, names, registry
+from sdbackends.host.oneflow import names, registry
 from sdbackends.host.oneflow.absent import Absent, asked, missing
+from sdbackends.host.oneflow.entry import distributions
 from sdbackends.host.oneflow.placeholders import PLACEHOLDERS
 
 #: One module a name for the whole process: libraries keep what they imported, also when the host
 #: is taken off and laid again.
 _made: dict[str, DressedModule] = {}
+
+
+def was_made() -> bool:
+    """Whether this process has had the host's torch before."""
+    return "torch" in _made
 
 
 class DressedModule(ModuleType):
@@ -33,7 +38,7 @@ class DressedModule(ModuleType):
         dotted = f"{self.__name__}.{name}"
         if name.startswith("__"):
             raise AttributeError(f"{self.__name__} has no {name}", name=name, obj=self)
-        if names.is_module(dotted):
+        if names.is_module(dotted) and not names.is_hollow(dotted):
             return importlib.import_module(dotted)
         try:
             found = names.member(self.__name__, name)
@@ -44,6 +49,11 @@ class DressedModule(ModuleType):
             raise missing(dotted, str(error)) from None
         self.__dict__[name] = found
         return found
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # The import system binds a module to its parent; there a hollow one would look real.
+        if not (isinstance(value, DressedModule) and names.is_hollow(value.__name__)):
+            super().__setattr__(name, value)
 
     def __dir__(self) -> list[str]:
         real = names.oneflow_module(self.__name__)
@@ -74,8 +84,7 @@ class HostFinder(DistributionFinder):
     def find_distributions(
         self, context: DistributionFinder.Context | None = None
     ) -> Iterable[Distribution]:
-        wanted = None if context is None else context.name
-        return [TorchDistribution()] if wanted in (None, "torch") else []
+        return distributions(context)
 
 
 class DressedLoader(Loader):
@@ -90,19 +99,6 @@ class DressedLoader(Loader):
         if module.__name__ in ("torch", "torch.version"):
             registry.load()
             vars(module)["__version__"] = registry.PROVIDED["torch.__version__"]
-
-
-class TorchDistribution(Distribution):
-    """The metadata of a torch of the version that the host behaves as."""
-
-    def read_text(self, filename: str) -> str | None:
-        return {
-            "METADATA": f"Metadata-Version: 2.1\nName: torch\nVersion: {TORCH_VERSION}\n",
-            "top_level.txt": "torch\n",
-        }.get(filename)
-
-    def locate_file(self, path: str | PathLike[str]) -> PathLike[str]:
-        raise FileNotFoundError(f"torch is oneflow here: there is no file {path}")
 
 
 def spec(fullname: str) -> ModuleSpec:

@@ -6,6 +6,8 @@ from typing import Any
 
 import oneflow as flow
 
+from sdbackends import say
+from sdbackends.host.oneflow.absent import Absent
 from sdbackends.host.oneflow.registry import PROVIDED, provides
 
 
@@ -30,6 +32,27 @@ PROVIDED["torch.strided"] = strided
 for _name in ("preserve_format", "contiguous_format", "channels_last", "channels_last_3d"):
     PROVIDED[f"torch.{_name}"] = MemoryFormat(_name)
 PROVIDED["torch.Size"] = flow.Size
+
+
+def usable(dtype: Any) -> Any:
+    """What a tensor asked to be `dtype` is here: OneFlow's CPU kernels are float32's alone."""
+    if dtype in (flow.float16, flow.bfloat16) and not flow.cuda.is_available():
+        say.warn_once("half", "OneFlow has no half precision on a CPU: float32 takes its place")
+        return flow.float32
+    return dtype
+
+
+@provides("torch.set_default_dtype")
+def set_default_dtype(dtype: Any) -> None:
+    flow.set_default_dtype(usable(dtype))
+
+
+@provides("torch.finfo")
+def finfo(dtype: Any = None) -> Any:
+    """The limits of a missing dtype are missing too."""
+    if isinstance(dtype, Absent):
+        return Absent(f"torch.finfo({dtype!r})", "OneFlow has no such dtype")
+    return flow.finfo(flow.get_default_dtype() if dtype is None else dtype)
 
 
 @provides("torch.can_cast")

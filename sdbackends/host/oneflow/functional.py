@@ -8,6 +8,7 @@ from typing import Any
 import oneflow as flow
 import oneflow.nn.functional as F
 
+from sdbackends.host.oneflow import activations
 from sdbackends.host.oneflow.registry import provides
 
 
@@ -28,6 +29,7 @@ def scaled_dot_product_attention(
         key, value = key.repeat_interleave(times, 1), value.repeat_interleave(times, 1)
     factor = 1.0 / math.sqrt(query.shape[-1]) if scale is None else scale
     scores = flow.matmul(query, key.transpose(-1, -2)) * factor
+    activations.note_scores(scores)
     lowest = flow.finfo(scores.dtype).min
     if is_causal:
         rows, columns = scores.shape[-2:]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import oneflow as flow
@@ -10,7 +10,7 @@ import oneflow as flow
 from sdbackends.host.oneflow.absent import missing
 from sdbackends.host.oneflow.creation import INERT
 from sdbackends.host.oneflow.devices import placed
-from sdbackends.host.oneflow.dtypes import MemoryFormat
+from sdbackends.host.oneflow.dtypes import MemoryFormat, usable
 from sdbackends.host.oneflow.registry import module_method, provides
 
 _Module = flow.nn.Module
@@ -24,8 +24,11 @@ def to(self: Any, *args: Any, **kwargs: Any) -> Any:
     for what in (*args, *(value for name, value in kwargs.items() if name not in INERT)):
         if what is None or isinstance(what, (bool, MemoryFormat)):
             continue
-        where = what if isinstance(what, (flow.dtype, flow.Tensor)) else placed(what)
-        if where is not None:
+        if isinstance(what, flow.dtype):
+            _to(self, usable(what))
+        elif isinstance(what, flow.Tensor):
+            _to(self, what)
+        elif (where := placed(what)) is not None:
             _to(self, where)
     return self
 
@@ -33,6 +36,11 @@ def to(self: Any, *args: Any, **kwargs: Any) -> Any:
 @module_method("cuda")
 def cuda(self: Any, device: Any = None) -> Any:
     return to(self, "cuda" if device is None else device)
+
+
+@module_method("half")
+def half(self: Any) -> Any:
+    return to(self, flow.float16)
 
 
 @module_method("bfloat16")
@@ -131,3 +139,47 @@ def set_attribute(self: Any, name: str, value: Any) -> None:
         self.register_buffer(name, value.data, persistent=value.persistent)
     else:
         _setattr(self, name, value)
+
+
+@module_method("named_modules")
+def named_modules(
+    self: Any, memo: set[Any] | None = None, prefix: str = "", remove_duplicate: bool = True
+) -> Iterator[tuple[str, Any]]:
+    memo = set() if memo is None else memo
+    if self in memo:
+        return
+    if remove_duplicate:
+        memo.add(self)
+    yield prefix, self
+    for name, module in self._modules.items():
+        if module is not None:
+            below = f"{prefix}.{name}" if prefix else name
+            yield from named_modules(module, memo, below, remove_duplicate)
+
+
+@module_method("named_parameters")
+def named_parameters(
+    self: Any, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+) -> Iterator[tuple[str, Any]]:
+    return _named(self, "_parameters", prefix, recurse, remove_duplicate)
+
+
+@module_method("named_buffers")
+def named_buffers(
+    self: Any, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+) -> Iterator[tuple[str, Any]]:
+    return _named(self, "_buffers", prefix, recurse, remove_duplicate)
+
+
+def _named(
+    self: Any, table: str, prefix: str, recurse: bool, remove_duplicate: bool
+) -> Iterator[tuple[str, Any]]:
+    seen: set[int] = set()
+    found = named_modules(self, None, prefix, remove_duplicate) if recurse else [(prefix, self)]
+    for path, module in found:
+        for name, tensor in getattr(module, table).items():
+            if tensor is None or id(tensor) in seen:
+                continue
+            if remove_duplicate:
+                seen.add(id(tensor))
+            yield f"{path}.{name}" if path else name, tensor

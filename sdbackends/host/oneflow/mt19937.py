@@ -1,4 +1,4 @@
-"""The numbers of torch's CPU generator, in numpy alone: a Mersenne Twister and what ATen makes of it.
+"""The numbers of torch's CPU generator, in numpy: a Mersenne Twister, and what ATen makes of it.
 
 An `Mt19937Stream` has a seed and gives flat numpy arrays, taking words from the twister in ATen's
 order (ATen/core/DistributionsHelper.h, ATen/native/cpu/DistributionTemplates.h). Normal numbers of
@@ -41,16 +41,16 @@ class Mt19937Stream:
         self.seed = seed
         self._twister = np.random.MT19937()
         # The seeding of the twister's authors, by 32 bits.
-        self._twister._legacy_seeding(seed & 0xFFFFFFFF)  # type: ignore[attr-defined]
+        self._twister._legacy_seeding(seed & 0xFFFFFFFF)
         self._kept: float | None = None
 
     @property
-    def state(self) -> tuple[dict[str, Any], float | None]:
+    def state(self) -> Any:
         """For `get_state` and back."""
         return self._twister.state, self._kept
 
     @state.setter
-    def state(self, state: tuple[dict[str, Any], float | None]) -> None:
+    def state(self, state: Any) -> None:
         self._twister.state, self._kept = state
 
     def normal(self, count: int) -> Floats:
@@ -173,4 +173,5 @@ def _polynomial(factors: tuple[float, ...], x: Floats) -> Floats:
 def _fused(a: Floats, b: Any, c: Any) -> Floats:
     """a * b + c, rounded once, as the processor's fused multiply-add."""
     product = a.astype(np.float64) * np.asarray(b, np.float32)
-    return (product + c).astype(np.float32)
+    result: Floats = (product + c).astype(np.float32)
+    return result

@@ -24,7 +24,8 @@ _SHARED = (
     "torch.backends.cudnn", "torch.cuda", "torch.cuda.amp", "torch.distributions.*", "torch.linalg",
     "torch.multiprocessing", "torch.nn", "torch.nn.functional", "torch.nn.init",
     "torch.nn.modules.*", "torch.nn.parallel", "torch.nn.parameter", "torch.nn.utils.*",
-    "torch.optim.*", "torch.profiler", "torch.utils", "torch.utils.checkpoint", "torch.utils.data.*",
+    "torch.optim.*", "torch.profiler", "torch.utils", "torch.utils.checkpoint",
+    "torch.utils.data.*",
 )  # fmt: skip
 
 
@@ -51,7 +52,7 @@ def find(dotted: str) -> Any:
     """
     path = dotted.split(".")
     depth = len(path)
-    while depth and not is_module(".".join(path[:depth])):
+    while depth and (not is_module(at := ".".join(path[:depth])) or is_hollow(at)):
         depth -= 1
     if not depth:
         raise NotThereError(f"{dotted} is no name of torch")
@@ -59,8 +60,8 @@ def find(dotted: str) -> Any:
     if not rest:
         return owner
     found = member(owner, rest[0])
-    for at, name in enumerate(rest[1:], start=depth + 2):
-        found = _attribute(found, name, ".".join(path[:at]))
+    for count, name in enumerate(rest[1:], start=depth + 2):
+        found = _attribute(found, name, ".".join(path[:count]))
     return found
 
 
@@ -89,6 +90,13 @@ def is_module(dotted: str) -> bool:
     if dotted in registry.provided_modules() or dotted in _placeholder_modules():
         return True
     return oneflow_module(dotted) is not None
+
+
+@cache
+def is_hollow(dotted: str) -> bool:
+    """Whether the module `dotted` holds placeholders and nothing else."""
+    filled = dotted in registry.provided_modules() or oneflow_module(dotted) is not None
+    return not filled and dotted in _placeholder_modules()
 
 
 @cache

@@ -14,7 +14,8 @@ import numpy as np
 import oneflow as flow
 
 from sdbackends.host.oneflow.creation import cleaned
-from sdbackends.host.oneflow.devices import device as torch_device
+from sdbackends.host.oneflow.devices import as_device
+from sdbackends.host.oneflow.dtypes import usable
 from sdbackends.host.oneflow.mt19937 import DEFAULT_SEED, Mt19937Stream
 from sdbackends.host.oneflow.registry import PROVIDED, provides, tensor_method
 from sdbackends.host.philox import PhiloxStream
@@ -25,7 +26,7 @@ class Generator:
     """`torch.Generator`: a stream of numbers and the device whose numbers they are."""
 
     def __init__(self, device: Any = "cpu") -> None:
-        self.device = torch_device("cpu" if device is None else device)
+        self.device = as_device("cpu" if device is None else device)
         self._begin(DEFAULT_SEED)
 
     def manual_seed(self, seed: int) -> Generator:
@@ -34,10 +35,10 @@ class Generator:
 
     def seed(self) -> int:
         self._begin(secrets.randbits(53))
-        return self.stream.seed
+        return int(self.stream.seed)
 
     def initial_seed(self) -> int:
-        return self.stream.seed
+        return int(self.stream.seed)
 
     def get_state(self) -> Any:
         """Opaque, for `set_state` alone."""
@@ -160,7 +161,7 @@ def _sizes(size: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int, ...]:
 def _made(
     dotted: str, kind: str, size: Any, generator: Any, dtype: Any, kwargs: dict[str, Any]
 ) -> Any:
-    dtype = flow.get_default_dtype() if dtype is None else dtype
+    dtype = flow.get_default_dtype() if dtype is None else usable(dtype)
     double = dtype == flow.float64
     count = int(np.prod(size, dtype=np.int64))
     numbers = getattr(_stream(generator), f"{kind}_double" if double else kind)(count)

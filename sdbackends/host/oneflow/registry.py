@@ -26,11 +26,13 @@ _CHAPTERS = (
     "devices",
     "creation",
     "random",
+    "init",
     "functional",
     "operations",
     "tensor",
     "module",
     "switches",
+    "pytree",
 )
 
 

@@ -24,20 +24,9 @@ def is_laid() -> bool:
 
 
 def lay(overlay: Overlay, options: Mapping[str, Any]) -> None:
-    """Make `torch` mean oneflow until `overlay` is undone; nothing where that is so already.
-
-    Raises:
-        UsageError: a real torch is imported in this process.
-    """
+    """Make `torch` mean oneflow until `overlay` is undone; nothing where that is so already."""
     if is_laid():
         return
-    if "torch" in sys.modules and not _is_dressed(sys.modules["torch"]):
-        raise UsageError(
-            "torch is imported already, so oneflow cannot take its place in this process",
-            where=str(getattr(sys.modules["torch"], "__file__", "torch")),
-            mend='call sdbackends.use("oneflow-host") before torch, diffusers and transformers '
-            'are imported, or start the script after `eval "$(sd-mock oneflow-host)"`',
-        )
     _laid.append(overlay)
     overlay.on_undo("the OneFlow host", _laid.clear)
     from sdbackends.host.oneflow import registry
@@ -58,6 +47,8 @@ def _dress_classes(overlay: Overlay) -> None:
 
     from sdbackends.host.oneflow import devices, registry
 
+    for owner in (oneflow.Tensor, oneflow.nn.Module, oneflow.device):
+        _forget_additions(owner, overlay)
     for owner, table in ((oneflow.Tensor, registry.TENSOR), (oneflow.nn.Module, registry.MODULE)):
         for name, value in table.items():
             overlay.set(owner, name, value)
@@ -65,14 +56,26 @@ def _dress_classes(overlay: Overlay) -> None:
     overlay.set(oneflow.device, "__exit__", lambda self, *_: None)
 
 
+def _forget_additions(owner: Any, overlay: Overlay) -> None:
+    """Libraries hang things of their own on torch's classes: transformers on `nn.Module`."""
+    before = set(vars(owner))
+
+    def forget() -> None:
+        for name in set(vars(owner)) - before:
+            delattr(owner, name)
+
+    overlay.on_undo(f"additions to {owner.__name__}", forget)
+
+
 def _wait_for_libraries(overlay: Overlay, options: Mapping[str, Any]) -> None:
-    from sdbackends.host.oneflow import graphs, loading, safetensors_bridge
+    from sdbackends.host.oneflow import loading, safetensors_bridge
+    from sdbackends.host.oneflow.graphs import Router
 
     safetensors_bridge.lay(overlay)
     when_imported(
         "transformers.modeling_utils", lambda module: loading.lay(module, overlay), overlay
     )
-    router = graphs.Router(options)
+    router = Router(options)
     overlay.on_undo("graphs", router.close)
     when_imported(
         "diffusers.models.modeling_utils",
@@ -86,7 +89,23 @@ def _forget_torch() -> None:
         del sys.modules[name]
 
 
-def _is_dressed(module: Any) -> bool:
-    from sdbackends.host.oneflow.dressed import DressedModule
+def refuse_when_too_late() -> None:
+    """What is imported already has seen another torch, or none, and keeps to that.
 
-    return isinstance(module, DressedModule)
+    Not asked where a library's own `import torch` begins the host.
+
+    Raises:
+        UsageError: torch, diffusers or transformers is imported.
+    """
+    from sdbackends.host.oneflow import dressed
+
+    early = ("torch",) if dressed.was_made() else ("torch", "diffusers", "transformers")
+    for name in early:
+        module = sys.modules.get(name)
+        if module is not None and not isinstance(module, dressed.DressedModule):
+            raise UsageError(
+                f"{name} is imported already, so oneflow cannot take torch's place here",
+                where=str(getattr(module, "__file__", name)),
+                mend='call sdbackends.use("oneflow-host") before torch, diffusers and '
+                'transformers are imported, or start after `eval "$(sd-mock oneflow-host)"`',
+            )

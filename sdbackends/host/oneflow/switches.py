@@ -69,6 +69,16 @@ def no(*_: Any, **__: Any) -> bool:
     return False
 
 
+@provides("torch.accelerator.is_available")
+def has_accelerator() -> bool:
+    return bool(flow.cuda.is_available())
+
+
+@provides("torch.accelerator.current_accelerator")
+def current_accelerator(check_available: bool = False) -> Any:
+    return flow.device("cuda") if has_accelerator() else None
+
+
 @provides("torch.is_autocast_enabled")
 def is_autocast_enabled(device_type: str | None = None) -> bool:
     return False
@@ -110,21 +120,20 @@ def custom_op(name: str, function: Any = None, /, **_: Any) -> Any:
     return define if function is None else define(function)
 
 
-@provides("torch.library.register_fake")
-def register_fake(*_: Any, **__: Any) -> Callable[[Any], Any]:
+@provides(
+    "torch.library.register_fake",
+    "torch.library.register_autograd",
+    "torch.library.register_kernel",
+    "torch.library.register_vmap",
+    "torch.library.impl",
+    "torch.library.define",
+)
+def register_beside(*_: Any, **__: Any) -> Callable[[Any], Any]:
     return lambda function: function
 
 
-@provides(
-    "torch.utils._pytree.register_pytree_node",
-    "torch.utils._pytree._register_pytree_node",
-)
-def register_pytree_node(*_: Any, **__: Any) -> None:
-    """For torch's exporters, of which there is none."""
-
-
 @provides("torch.autocast", "torch.amp.autocast", "torch.cuda.amp.autocast")
-class autocast(contextlib.ContextDecorator):
+class autocast(contextlib.ContextDecorator):  # noqa: N801  (torch's name)
     """OneFlow's own on CUDA; on a CPU there is float32 alone, so there is nothing to cast."""
 
     def __init__(self, device_type: str = "cuda", dtype: Any = None, **kwargs: Any) -> None:

@@ -7,9 +7,8 @@ from typing import Any
 import oneflow as flow
 
 from sdbackends.host.oneflow.creation import INERT
-from sdbackends.host.oneflow.devices import device as torch_device
-from sdbackends.host.oneflow.devices import placed
-from sdbackends.host.oneflow.dtypes import MemoryFormat, strided
+from sdbackends.host.oneflow.devices import as_device, placed
+from sdbackends.host.oneflow.dtypes import MemoryFormat, strided, usable
 from sdbackends.host.oneflow.registry import TENSOR, tensor_method
 
 _to = flow.Tensor.to
@@ -27,15 +26,25 @@ def to(self: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(what, flow.Tensor):
             result = _to(_to(result, what.device), what.dtype)
         elif isinstance(what, flow.dtype):
-            result = _to(result, what)
+            result = _to(result, usable(what))
         elif (where := placed(what)) is not None:
             result = _to(result, where)
     return result.clone() if copy and result is self else result
 
 
+@tensor_method("half")
+def half(self: Any, memory_format: Any = None) -> Any:
+    return to(self, flow.float16)
+
+
+@tensor_method("bfloat16")
+def bfloat16(self: Any, memory_format: Any = None) -> Any:
+    return to(self, flow.bfloat16)
+
+
 @tensor_method("cuda")
 def cuda(self: Any, device: Any = None, non_blocking: bool = False) -> Any:
-    return to(self, torch_device("cuda") if device is None else torch_device(device))
+    return to(self, as_device("cuda" if device is None else device))
 
 
 def _without_memory_format(name: str) -> None:
@@ -48,7 +57,7 @@ def _without_memory_format(name: str) -> None:
     method.__name__ = name
 
 
-for _name in ("contiguous", "clone", "float", "half", "bfloat16"):
+for _name in ("contiguous", "clone", "float"):
     _without_memory_format(_name)
 
 # What no tensor of OneFlow is.

@@ -8,12 +8,14 @@ from sdbackends.engines.oneflow.lowering import (
     elementwise,
     embedding,
     linear,
+    logic,
     norm,
     pad,
     pick,
     reduce,
     resize,
     shape,
+    unary,
 )
 from sdbackends.engines.oneflow.lowering.registry import LOWERINGS, Lowering
 
@@ -27,10 +29,12 @@ __all__ = [
     "elementwise",
     "embedding",
     "linear",
+    "logic",
     "norm",
     "pad",
     "pick",
     "reduce",
     "resize",
     "shape",
+    "unary",
 ]

@@ -31,9 +31,7 @@ def group_norm(
 ) -> Tensor:
     affine = weight is not None and bias is not None
     if x.device.type == "cuda" and (affine or (weight is None and bias is None)):
-        return flow._C.group_norm(
-            x.contiguous(), weight, bias, affine, num_groups, eps, "channels_first", "none"
-        )
+        return flow._C.group_norm(x.contiguous(), weight, bias, affine, num_groups, eps)
     rows, _, _ = _standardised(_groups(x, num_groups), eps)
     channels = rows.reshape(x.shape[0], x.shape[1], 1, -1)
     return _affine(channels, _spread(weight), _spread(bias)).reshape(*x.shape)
