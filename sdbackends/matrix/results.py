@@ -25,7 +25,7 @@ class Record(BaseModel):
 
 
 class Cell(Record):
-    """One line of the matrix. `size` is (height, width) in pixels; `model` as matrix.yaml has it."""
+    """One line of the matrix. `size` is (height, width) in pixels; `model` as in matrix.yaml."""
 
     pipeline: str
     backend: str
