@@ -20,7 +20,7 @@ from PIL import Image
 from skimage import metrics
 
 from sdbackends.matrix import judging
-from sdbackends.matrix.results import Agreement, Cell, Difference, Tolerance
+from sdbackends.matrix.results import AFTER_THE_LOOP, Agreement, Cell, Difference, Tolerance
 from sdbackends.measure.record import PARTS_FILE
 
 Array = NDArray[np.float64]
@@ -28,9 +28,6 @@ Pixels = NDArray[np.uint8]
 
 #: scikit-image's are partly untyped.
 _metrics: Any = metrics
-#: These come after the denoising loop, whose steps each stand on the one before: a part that is
-#: right gives something else there. They are told, and the picture is what is held to a tolerance.
-_AFTER_THE_LOOP = ("latents", "vae")
 
 
 @dataclass(frozen=True)
@@ -111,7 +108,7 @@ def _compare_parts(
             reasons.append(f"{name}: NaN or Inf in the reference's output")
         else:
             found[name] = how_far = difference(expected, given)
-            held = name not in _AFTER_THE_LOOP
+            held = name not in AFTER_THE_LOOP
             if held and how_far.max_relative > tolerance.part_max_relative:
                 reasons.append(
                     f"{name}: off by {how_far.max_relative:.2g} of the largest value, "

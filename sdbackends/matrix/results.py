@@ -18,6 +18,9 @@ Outcome = Literal[
     "ok", "wrong", "slow-limit", "out-of-memory", "crashed", "unsupported", "not-installed"
 ]
 Part = Literal["encode", "step", "decode"]
+#: These come after the denoising loop, whose steps each stand on the one before: a part that is
+#: right gives something else there. They are told, and the picture is what is held to a tolerance.
+AFTER_THE_LOOP = ("latents", "vae")
 
 
 class Record(BaseModel):
@@ -39,14 +42,14 @@ class Cell(Record):
 
     @property
     def id(self) -> str:
-        """Readable, unique within a matrix, the same on every machine."""
+        """Readable, unique within a matrix, the same on every machine; the size is WxH."""
         height, width = self.size
         parts = (
             self.pipeline,
             self.model,
             self.backend,
             self.precision,
-            f"{height}x{width}",
+            f"{width}x{height}",
             f"b{self.batch}",
             f"s{self.steps}",
             self.scheduler,
@@ -118,7 +121,7 @@ class CellResult(Record):
         load: 1-minute load averages before and after. busy: others used the machine meanwhile.
         versions: of the packages in the cell's own environment.
         picture: path of the PNG, relative to the JSON file.
-        command: reproduces the cell.
+        command: measures the cell alone, anew. script: draws its picture, without the matrix.
     """
 
     cell: Cell
@@ -134,11 +137,18 @@ class CellResult(Record):
     versions: dict[str, str] = {}
     picture: str | None = None
     command: str = ""
+    script: str = ""
     seconds: float = 0.0
 
 
 class Ceilings(Record):
-    """What this machine can do at most, measured at the start: FLOP/s by dtype, bytes/s."""
+    """What this machine can do at most, measured at the start of a run.
+
+    Attributes:
+        matmul, conv: FLOP/s, by precision on the CPU ("fp32") and by device and precision elsewhere
+            ("cuda/fp32"); see `figures.ceiling_name`.
+        copy_bytes: bytes/s read and written by a copy on the best device.
+    """
 
     matmul: dict[str, float] = {}
     conv: dict[str, float] = {}
@@ -180,10 +190,10 @@ class Run(Record):
 class Tolerance(Record):
     """How far a cell of one precision may be from torch fp32, and why so far."""
 
-    part_max_relative: float
-    image_max: int | None = None
-    min_psnr: float | None = None
-    reason: str
+    part_max_relative: float = Field(ge=0, allow_inf_nan=False)
+    image_max: int | None = Field(None, ge=0, le=255)
+    min_psnr: float | None = Field(None, ge=0, allow_inf_nan=False)
+    reason: str = Field(min_length=1)
 
 
 Run.model_rebuild()

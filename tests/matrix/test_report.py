@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from sdbackends.errors import SdError
-from sdbackends.matrix import agreement, figures, report
+from sdbackends.matrix import figures, report
 from sdbackends.matrix.report import csv_table, overview, page, pictures, scatter, words
-from sdbackends.matrix.report.rows import AFTER_THE_LOOP, Row, rows
+from sdbackends.matrix.report.rows import Row, rows
 from sdbackends.matrix.results import CellResult, Difference, Run
 from tests.matrix import samples
 
@@ -257,8 +257,6 @@ def test_parts_that_are_held_to_no_tolerance_are_not_the_worst(
     )
     (row,) = rows([(run.model_copy(update={"cells": (result,)}), folder)])
     assert row.worst_part == result.agreement.parts["unet"].max_relative
-    # One list, kept twice, because `agreement` imports packages that a report does without.
-    assert AFTER_THE_LOOP == agreement._AFTER_THE_LOOP
 
 
 def test_points_lie_inside_the_plot(shown: list[Row]) -> None:

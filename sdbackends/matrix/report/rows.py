@@ -15,13 +15,9 @@ from typing import Literal
 from sdbackends.matrix import figures, merge
 from sdbackends.matrix.figures import Figures, Percentiles
 from sdbackends.matrix.report import words
-from sdbackends.matrix.results import Cell, CellResult, Outcome, Part, Run
+from sdbackends.matrix.results import AFTER_THE_LOOP, Cell, CellResult, Outcome, Part, Run
 
 State = Literal["ok", "wrong", "other"]
-
-#: `agreement` holds these to no tolerance: each stands on every step of the loop before it, and
-#: the picture, which is held to one, tells what came of it.
-AFTER_THE_LOOP = ("latents", "vae")
 
 
 @dataclass(frozen=True)
