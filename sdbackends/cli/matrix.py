@@ -11,8 +11,9 @@ import typer
 from sdbackends.errors import SdError, UsageError
 
 if TYPE_CHECKING:
+    from sdbackends.matrix.book import Order
     from sdbackends.matrix.results import Cell
-    from sdbackends.matrix.run import Finished, Order
+    from sdbackends.matrix.run import Finished
 
 _INTERRUPTED = 130
 #: By import name; all are in the extra `matrix`.
@@ -89,7 +90,7 @@ def matrix(
             mend=f"`sdbackends matrix {'--quick ' if quick else ''}--list` shows the cells",
         )
     _need_packages()
-    from sdbackends.matrix.run import Order
+    from sdbackends.matrix.book import Order
 
     finished = _with_progress(Order(planned, cells, quick, output, name, resume))
     _say(finished)

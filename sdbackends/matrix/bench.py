@@ -47,6 +47,12 @@ class Bench:
     def folder(self, cell: Cell) -> Path:
         return Path(self._place.name, slug(cell))
 
+    def picture(self, result: CellResult) -> bytes | None:
+        """What the cell drew, as PNG; None where it drew nothing."""
+        if result.picture is None:
+            return None
+        return (self.folder(result.cell) / result.picture).read_bytes()
+
     def measure(self, cell: Cell) -> CellResult:
         """The cell's result with its agreement."""
         terms = plan.terms(self._matrix, cell, quick=self._quick)

@@ -1,13 +1,11 @@
 """The run: every cell of the plan, one after the other, and the file of results that grows with it.
 
-The file is whole and true after each cell, so that Ctrl-C, a crash or a power cut loses the present
-cell alone, and `--resume` has nothing but that file to read. Each cell is measured on the `bench`;
-what this module adds is the order, the file, and the report at the end.
+Each cell is measured on the `bench` and written into the `book`; what this module adds is the name
+of the file, what is resumed, and the report at the end.
 """
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -15,28 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sdbackends.errors import UsageError
-from sdbackends.matrix import machine, plan, probe, report, store
-from sdbackends.matrix.bench import Bench, slug
-from sdbackends.matrix.model import Matrix
-from sdbackends.matrix.results import SCHEMA, Cell, CellResult, Machine, Run
+from sdbackends.matrix import machine, probe, report, store
+from sdbackends.matrix.bench import Bench
+from sdbackends.matrix.book import Book, Order, line
+from sdbackends.matrix.results import SCHEMA, Machine, Run
 
 Say = Callable[[str], None]
 #: What `machine.commit` says of a checkout with changes.
 _CHANGED = "+changes"
 #: Outcomes that are no failure.
 _SKIPPED = ("ok", "unsupported", "not-installed")
-
-
-@dataclass(frozen=True)
-class Order:
-    """What was asked for. `name` None: the time, or with `resume` the newest run."""
-
-    matrix: Matrix
-    cells: tuple[Cell, ...]
-    quick: bool
-    output: Path
-    name: str | None = None
-    resume: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,12 +60,12 @@ def run(order: Order, *, doing: Say, done: Say) -> Finished:
     here = machine.describe()
     path = _file(order, order.output / here.name)
     so_far = _to_resume(path, order) if path.exists() else _new(here, order)
-    book = _Book(path, so_far, order)
+    book = Book(path, so_far, order)
     interrupted = _measure(order, book, doing, done)
     reports: tuple[Path, ...] = ()
     if book.run.cells:
         doing("the report")
-        written = report.write([book.run], path.with_suffix(""), [path.parent])
+        written = report.write([book.run], path.with_suffix(""), [path])
         reports = (written.html, written.markdown, written.csv)
     return Finished(path, book.run, reports, interrupted)
 
@@ -117,7 +103,7 @@ def _to_resume(path: Path, order: Order) -> Run:
     return run
 
 
-def _measure(order: Order, book: _Book, doing: Say, done: Say) -> bool:
+def _measure(order: Order, book: Book, doing: Say, done: Say) -> bool:
     """Every cell that the book lacks; whether Ctrl-C ended it."""
     try:
         with Bench(order.matrix, quick=order.quick) as bench:
@@ -127,41 +113,11 @@ def _measure(order: Order, book: _Book, doing: Say, done: Say) -> bool:
                     continue
                 doing(cell.id)
                 result = bench.measure(cell)
-                book.add(result, bench.folder(cell))
-                done(_line(result))
+                book.add(result, bench.picture(result))
+                done(line(result))
     except KeyboardInterrupt:
         return True
     return False
-
-
-class _Book:
-    """The file of results, written anew after each cell, and the pictures beside it."""
-
-    def __init__(self, path: Path, so_far: Run, order: Order) -> None:
-        self.path = path
-        self.run = so_far
-        # The order of the whole plan, also where one backend is measured after the other.
-        whole = (*plan.cells(order.matrix, quick=order.quick), *order.cells)
-        self._places = {cell.id: place for place, cell in enumerate(dict.fromkeys(whole))}
-
-    def has(self, cell: Cell) -> bool:
-        """Whether it needs no measuring; what was not installed then may be by now."""
-        return any(
-            result.cell == cell and result.outcome != "not-installed" for result in self.run.cells
-        )
-
-    def add(self, result: CellResult, folder: Path) -> None:
-        if result.picture is not None:
-            picture = self.path.with_suffix("") / "pictures" / f"{slug(result.cell)}.png"
-            picture.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(folder / result.picture, picture)
-            relative = picture.relative_to(self.path.parent).as_posix()
-            result = result.model_copy(update={"picture": relative})
-        others = (one for one in self.run.cells if one.cell != result.cell)
-        last = len(self._places)
-        cells = sorted((*others, result), key=lambda one: self._places.get(one.cell.id, last))
-        self.run = self.run.model_copy(update={"cells": tuple(cells)})
-        store.write(self.run, self.path)
 
 
 def _file(order: Order, folder: Path) -> Path:
@@ -180,10 +136,3 @@ def _file(order: Order, folder: Path) -> Path:
 def _newest(folder: Path) -> str | None:
     files = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime)
     return files[-1].stem if files else None
-
-
-def _line(result: CellResult) -> str:
-    line = f"{result.outcome:<14} {result.cell.id}"
-    if result.timings.images:
-        line += f"  {sorted(result.timings.images)[len(result.timings.images) // 2]:.3f} s"
-    return f"{line}  ({result.reason})" if result.reason else line

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from sdbackends.cli.app import app
 from sdbackends.errors import UsageError
 from sdbackends.matrix import bench, plan, run, store
+from sdbackends.matrix.book import Order
 from sdbackends.matrix.model import Matrix
 from sdbackends.matrix.results import (
     Agreement,
@@ -24,7 +25,7 @@ from sdbackends.matrix.results import (
     Outcome,
     Timings,
 )
-from sdbackends.matrix.run import Finished, Order
+from sdbackends.matrix.run import Finished
 from tests.matrix.test_plan import GOOD
 
 HERE = Machine(name="here", system="x", python="3", cpu="x", cores=1, threads=1, memory_bytes=1)
