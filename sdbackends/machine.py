@@ -69,11 +69,16 @@ def cuda_torch() -> bool:
     return platform.system() == "Linux" and any("nvidia" in line for line in requires or ())
 
 
+def tpu() -> bool:
+    """Whether a TPU and the library that talks to it are there."""
+    return importable("libtpu") and Path("/dev/accel0").exists()
+
+
 def device() -> Literal["cpu", "cuda", "tpu"]:
     """The best device of this machine."""
     if gpu() and cuda_torch():
         return "cuda"
-    return "tpu" if importable("libtpu") and Path("/dev/accel0").exists() else "cpu"
+    return "tpu" if tpu() else "cpu"
 
 
 def python_lacks(accepted: str, requirements: Iterable[str] = ()) -> list[Lack]:

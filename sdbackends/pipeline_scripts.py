@@ -7,8 +7,10 @@ library only) is loaded here, so that a wrong word is refused before torch is im
 from __future__ import annotations
 
 import argparse
+import ast
 import importlib.util
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -31,6 +33,21 @@ def pipeline_script(name: str) -> Path:
             f"there is no pipeline {name!r}", mend=f"one of: {', '.join(pipeline_names())}"
         )
     return pipelines_dir() / f"{name}.py"
+
+
+@cache
+def defaults(name: str) -> tuple[str, str]:
+    """The model and the prompt that a script takes unless it is told otherwise.
+
+    They are read from its text, `parser(description, model, prompt)`, without running it.
+    """
+    script = pipeline_script(name)
+    for node in ast.walk(ast.parse(script.read_text("utf-8"))):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "parser":
+            words = [word.value for word in node.args if isinstance(word, ast.Constant)]
+            if len(words) == 2:
+                return str(words[0]), str(words[1])
+    raise SdError(f"{script.name} names no model and no prompt", where=str(script))
 
 
 def model_families() -> tuple[str, ...]:

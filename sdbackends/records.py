@@ -6,8 +6,9 @@ has a name, it is the file's stem.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -17,6 +18,8 @@ from sdbackends.errors import CatalogError
 
 Record = TypeVar("Record", bound=BaseModel)
 Keys = tuple[int | str, ...]
+#: What PyYAML lets through of values such as `2026-13-45`, `!!bool x`, `0x_`, [[[[…
+_ODD = (ValueError, KeyError, AttributeError, TypeError, RecursionError)
 
 
 def read(path: Path, kind: type[Record], *, a_good_one: str) -> Record:
@@ -25,20 +28,8 @@ def read(path: Path, kind: type[Record], *, a_good_one: str) -> Record:
     Raises:
         CatalogError: the file cannot be read or breaks the schema.
     """
-    try:
-        text = path.read_text("utf-8")
-        # compose keeps the line of every key, which safe_load forgets.
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise CatalogError(f"{path.name} cannot be read", where=str(path), why=str(error)) from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        why = str(getattr(error, "problem", None) or error)
-        raise CatalogError(
-            f"{path.name} is not YAML", where=where, why=why, mend="mend that line"
-        ) from None
+    root, data = _loaded(path)
+    _refuse_doubles(path, root)
     if not isinstance(data, dict):
         raise CatalogError(
             f"{path.name} holds no mapping",
@@ -51,6 +42,56 @@ def read(path: Path, kind: type[Record], *, a_good_one: str) -> Record:
         return kind.model_validate({**name, **data})
     except ValidationError as error:
         raise _schema_error(path, root, kind, error) from None
+
+
+def _loaded(path: Path) -> tuple[yaml.Node | None, Any]:
+    """The file as a tree of nodes, and as plain data."""
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CatalogError(f"{path.name} cannot be read", where=str(path), why=str(error)) from None
+    try:
+        # compose keeps the line of every key, which safe_load forgets.
+        return yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        why = str(getattr(error, "problem", None) or error)
+    except _ODD as error:
+        where, why = str(path), f"a value in it has no meaning ({error or type(error).__name__})"
+    raise CatalogError(f"{path.name} is not YAML", where=where, why=why, mend="mend that line")
+
+
+def _refuse_doubles(path: Path, node: yaml.Node | None) -> None:
+    """YAML's loader keeps the last of two equal keys without a word."""
+    for mapping in _mappings(node, set()):
+        seen: dict[str, int] = {}
+        for key, _ in mapping.value:
+            line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode) or key.value == "<<":
+                continue
+            if key.value in seen:
+                raise CatalogError(
+                    f"{path.name} says {key.value} twice",
+                    where=f"{path}:{line}",
+                    why=f"it is in line {seen[key.value]} already, and one of them would be lost",
+                    mend="remove one of them",
+                )
+            seen[key.value] = line
+
+
+def _mappings(node: yaml.Node | None, seen: set[int]) -> Iterator[yaml.MappingNode]:
+    """Every mapping below `node`, each once: an alias may lead back."""
+    if node is None or id(node) in seen:
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.MappingNode):
+        yield node
+        for _, value in node.value:
+            yield from _mappings(value, seen)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            yield from _mappings(value, seen)
 
 
 def specifier(text: str) -> str:

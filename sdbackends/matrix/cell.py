@@ -47,11 +47,11 @@ def run(
     Returns:
         All but the agreement. `picture` is relative to `folder`.
     """
-    command = starting.reproduce(cell)
+    script = starting.plain(cell)
     refused = starting.refusal(cell)
     if refused is not None:
         reason = starting.without_places(refused.reason, {})
-        return CellResult(cell=cell, outcome=refused.outcome, reason=reason, command=command)
+        return CellResult(cell=cell, outcome=refused.outcome, reason=reason, script=script)
     begun, others = time.monotonic(), Others()
     attempt = _Attempt(cell, folder, Limits(limit_seconds, limit_bytes), max(1, warmups), repeats)
     ended: Ended | None = None
@@ -72,7 +72,7 @@ def run(
         busy=others.busy(),
         versions=starting.versions(cell),
         picture=PICTURE if (folder / PICTURE).exists() else None,
-        command=command,
+        script=script,
         seconds=time.monotonic() - begun,
     )
 

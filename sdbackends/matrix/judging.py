@@ -6,7 +6,6 @@ script says what it draws unless it is told otherwise, and that is what a cell d
 
 from __future__ import annotations
 
-import ast
 import importlib
 import sys
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from sdbackends.pipeline_scripts import pipeline_script
+from sdbackends.pipeline_scripts import defaults
 from sdbackends.resources import pipelines_dir
 
 _FACTS = ("size", "color", "shape", "background")
@@ -38,14 +37,8 @@ def share_told(pipeline: str, picture: Path) -> float | None:
 @cache
 def _asked(pipeline: str) -> Any:
     """The scene that the script asks for; None where it is none of the tiny models' scenes."""
-    text = pipeline_script(pipeline).read_text("utf-8")
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "parser":
-            words = [word.value for word in node.args if isinstance(word, ast.Constant)]
-            # parser(description, model, prompt): the last two are written out
-            if len(words) == 2 and str(words[0]).startswith("tiny/"):
-                return _scenes().get(str(words[1]))
-    return None
+    model, prompt = defaults(pipeline)
+    return _scenes().get(prompt) if model.startswith("tiny/") else None
 
 
 @cache

@@ -10,10 +10,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from sdbackends import machine, records
-from sdbackends.matrix.model import ALL, PRECISIONS, Matrix, Selection, Terms, Variant
+from sdbackends.matrix.model import ALL, PRECISIONS, Device, Matrix, Selection, Terms, Variant
 from sdbackends.matrix.results import Cell
 from sdbackends.resources import backend_names, matrix_file
 
@@ -42,11 +42,13 @@ def cells(
 ) -> tuple[Cell, ...]:
     """The cells, each once; a filter keeps those whose value is in it, None keeps all.
 
-    `device` is what `auto` means; None: the best of this machine.
+    `device` is what `auto` means; None: what the `ids` say, or else the best of this machine.
     """
     variant = matrix.quick if quick else matrix.full
-    here = device or machine.device()
-    found = dict.fromkeys(Cell(**values) for values in _combinations(variant, here))
+    here = [device] if device else _devices(ids) or [machine.device()]
+    found = dict.fromkeys(
+        Cell(**values) for auto in here for values in _combinations(variant, auto)
+    )
     wanted = {"backend": backends, "pipeline": pipelines, "precision": precisions, "size": sizes}
     kept = [
         cell
@@ -71,6 +73,12 @@ def terms(matrix: Matrix, cell: Cell, *, quick: bool = False) -> Terms:
 def truth_of(cell: Cell, matrix: Matrix) -> Cell:
     """The cell whose results `cell` has to agree with: the same work on torch, at fp32."""
     return cell.model_copy(update={"backend": matrix.reference, "precision": "fp32"})
+
+
+def _devices(ids: Collection[str] | None) -> list[str]:
+    """Where those cells ran: on another machine `auto` may have been another device."""
+    named = dict.fromkeys(one.rpartition("/")[2] for one in ids or ())
+    return [device for device in named if device in get_args(Device)]
 
 
 def _combinations(variant: Variant, here: str) -> Iterator[Values]:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from sdbackends import catalog, environments, launch, machine
 from sdbackends.catalog import Backend
 from sdbackends.launch import Choices
+from sdbackends.matrix import weights
 from sdbackends.matrix.ending import Ended
 from sdbackends.matrix.results import Cell
 from sdbackends.pipeline_scripts import pipeline_script
@@ -23,7 +24,6 @@ from sdbackends.resources import pipelines_dir
 
 #: int8 is what an engine makes of a model that is loaded as float32.
 _DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16", "int8": "float32"}
-_EMBEDDED = "embedded"
 
 
 def refusal(cell: Cell) -> Ended | None:
@@ -36,12 +36,20 @@ def refusal(cell: Cell) -> Ended | None:
         accepted = ", ".join(backend.precisions_on(device))
         why = f"{backend.name} has no {cell.precision} on {device} (it has {accepted})"
         return Ended("unsupported", why)
+    lacks = [lack.why for lack in catalog.readiness(backend).reasons]
+    if lacks or (lacks := list(_device_lacks(backend, device))):
+        return Ended("not-installed", "; ".join(lacks))
+    return weights.lack(cell)
+
+
+def _device_lacks(backend: Backend, device: str) -> Iterator[str]:
+    """Torch has to be on the GPU, too, whatever the engine: it is what the cell is held against."""
+    if device == "tpu" and not machine.tpu():
+        yield "this machine has no TPU"
     if device == "cuda" and not machine.gpu():
-        return Ended("not-installed", "this machine has no NVIDIA GPU")
-    lacks = catalog.readiness(backend).reasons
-    if lacks:
-        return Ended("not-installed", "; ".join(lack.why for lack in lacks))
-    return None
+        yield "this machine has no NVIDIA GPU"
+    elif device == "cuda" and backend.host == "torch" and not machine.cuda_torch():
+        yield f"torch {machine.version('torch')} is a build without CUDA"
 
 
 def command(cell: Cell, output: Path, *, repeat: int) -> list[str]:
@@ -64,8 +72,19 @@ def environment(cell: Cell, *, measure: Path, cache: Path) -> dict[str, str]:
     return launch.environment(choices, own)
 
 
-def reproduce(cell: Cell) -> str:
-    """One line for a shell in a checkout."""
+def again(cell: Cell, *, quick: bool, file: Path | None) -> str:
+    """The shell command that measures this one cell anew; `file`: instead of our matrix.yaml."""
+    words = ["sdbackends", "matrix", *(["--quick"] if quick else [])]
+    if file is not None:
+        own = file.absolute()
+        # Of a file elsewhere the name alone: results are shown to others.
+        near = own.relative_to(Path.cwd()) if own.is_relative_to(Path.cwd()) else Path(own.name)
+        words += ["--file", near.as_posix()]
+    return shlex.join([*words, "--cell", cell.id])
+
+
+def plain(cell: Cell) -> str:
+    """The shell command that draws the cell's picture in a checkout, without the matrix."""
     choices = {
         "backend": cell.backend,
         "precision": cell.precision,
@@ -122,7 +141,7 @@ def _words(cell: Cell) -> list[str]:
         "device": device if device in ("cpu", "cuda") else "cpu",
     }
     given = [f"--{name}={value}" for name, value in words.items()]
-    return given if cell.model == _EMBEDDED else [*given, f"--model={cell.model}"]
+    return given if cell.model == weights.EMBEDDED else [*given, f"--model={cell.model}"]
 
 
 def _in_worker(backend: Backend) -> dict[str, str | None]:

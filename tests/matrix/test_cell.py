@@ -97,7 +97,7 @@ def test_a_good_cell_has_all_its_figures(good: tuple[CellResult, Path]) -> None:
     assert times.build_cold is None and times.build_cached is None
     assert result.memory.weights and result.memory.peak_rss
     assert 5e6 < result.memory.weights < result.memory.peak_rss < 5e9
-    assert result.versions["torch"] and result.command.startswith("sdbackends run --backend torch")
+    assert result.versions["torch"] and result.script.startswith("sdbackends run --backend torch")
     assert result.picture is not None
     assert Image.open(folder / result.picture).size == (64, 64)
 
