@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,9 +12,11 @@ import typer
 from sdbackends.errors import UsageError
 
 if TYPE_CHECKING:
+    from sdbackends.matrix.against import Comparison, Thresholds
     from sdbackends.matrix.results import Run
 
 _HERE = Path("results")
+_CHANGES = "What changed (with --against)"
 
 
 def report(
@@ -32,7 +35,8 @@ def report(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Put the first table between its lines <!-- matrix --> and <!-- /matrix -->.",
+            help="Also put the short table between its lines <!-- matrix --> and "
+            "<!-- /matrix -->, with a link to the report.",
             show_default=False,
         ),
     ] = None,
@@ -40,27 +44,66 @@ def report(
         Path | None,
         typer.Option(
             metavar="FILE|FOLDER",
-            help="Older results: say what changed since; exit code 1 if it got worse.",
+            help="Older results: say what changed since; exit code 1 if it got worse than the "
+            "two limits below allow.",
             show_default=False,
+            rich_help_panel=_CHANGES,
         ),
     ] = None,
+    slower: Annotated[
+        float,
+        typer.Option(
+            metavar="PERCENT",
+            min=0,
+            max=100,
+            help="A cell may lose so much of its speed. Two quick runs of the same code on a "
+            "quiet machine differ by less than 10.",
+            rich_help_panel=_CHANGES,
+        ),
+    ] = 10,
+    wronger: Annotated[
+        float,
+        typer.Option(
+            metavar="TIMES",
+            min=1,
+            help="The error of a part or of the picture may grow so many times. Errors that are "
+            "rounding, below a twentieth of the tolerance, do not count.",
+            rich_help_panel=_CHANGES,
+        ),
+    ] = 2,
+    told: Annotated[
+        float,
+        typer.Option(
+            metavar="PERCENT",
+            min=0,
+            max=100,
+            help="Smaller changes of speed are not worth a line.",
+            rich_help_panel=_CHANGES,
+        ),
+    ] = 5,
 ) -> None:
     """Write report.html, report.md and report.csv from results of `sdbackends matrix`.
 
     \b
     sdbackends report                          everything under results/
     sdbackends report results/**/*.json        several machines in one report
-    sdbackends report --into README.md
+    sdbackends report -o results/report --into README.md
     sdbackends report --against old.json new.json
+    sdbackends report --against old.json new.json --slower 20
 
     A machine that was measured more than once counts with its newest results.
+
+    Speeds are compared as ratios to the reference that was timed in turn with the cell, so a slow
+    day of the machine is no change. A change is told where the raw samples cannot explain it (a
+    bootstrap, 95%). A cell measured on a busy machine, or from fewer than three samples, is told
+    and gets no verdict. A cell that was right and is not any more is always too much.
     """
     from sdbackends.matrix import report as reports
     from sdbackends.matrix import store
+    from sdbackends.matrix.against import Thresholds
 
-    older = [store.read(path) for path in _files([against])] if against else []
-    left_out = set(_files([against])) if against else set()
-    paths = [path for path in _files(results or [_HERE]) if path not in left_out]
+    older = _files([against]) if against else []
+    paths = [path for path in _files(results or [_HERE]) if path not in older]
     if not paths:
         raise UsageError(
             "there are no results besides those to compare with",
@@ -68,30 +111,37 @@ def report(
             mend="name the new results file: sdbackends report --against OLD NEW",
         )
     runs = [store.read(path) for path in paths]
-    written = reports.write(runs, output, [path.parent for path in paths], into)
-    for path in (written.html, written.markdown, written.csv):
+    thresholds = Thresholds(told=min(told, slower) / 100, slower=slower / 100, wronger=wronger)
+    # Before anything is written: what cannot be compared is a mistake of the words.
+    found = _compared(older, runs, thresholds) if against else None
+    written = reports.write(runs, output, paths, into)
+    for path in (written.html, written.markdown, written.csv, *([into] if into else [])):
         typer.echo(path)
-    if against:
-        _say_changes(older, runs)
+    if found is not None:
+        _say(found)
+        raise typer.Exit(int(found.worse > 0))
 
 
-def _say_changes(older: list[Run], newer: list[Run]) -> None:
-    """One line a change; exit code 1 if one is worse than the thresholds allow."""
-    from sdbackends.matrix import against
+def _compared(older: Sequence[Path], newer: Sequence[Run], thresholds: Thresholds) -> Comparison:
+    from sdbackends.matrix import against, store
 
-    changes = against.compare(older, newer)
+    return against.compare([store.read(path) for path in older], newer, thresholds)
+
+
+def _say(found: Comparison) -> None:
+    """One line a change, marked where it is worse than the thresholds allow."""
     typer.echo("")
-    for change in changes:
+    for change in found.changes:
         typer.echo(("!! " if change.beyond else "   ") + str(change))
-    worse = sum(change.beyond for change in changes)
-    if not changes:
+    if not found.changes:
         typer.echo("nothing changed that the noise does not explain")
-    elif worse:
-        typer.echo(f"\n!! {worse} of {len(changes)} changes are worse than the thresholds allow")
-    raise typer.Exit(1 if worse else 0)
+    if found.worse:
+        typer.echo(f"\n!! {found.worse} changes are worse than the thresholds allow")
+    typer.echo(f"\n{found.both} cells compared", nl=False)
+    typer.echo(f", {found.gone} only in the old results, {found.added} only in the new")
 
 
-def _files(named: list[Path]) -> list[Path]:
+def _files(named: Sequence[Path]) -> list[Path]:
     """The results files that these words mean, each once, in order.
 
     Raises:

@@ -52,10 +52,25 @@ class Change:
         return f"{self.kind:<8} {self.cell} on {self.machine}: {self.text}"
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """`changes`: what is beyond the thresholds first. Then how many cells both have, the old alone
+    and the new alone."""
+
+    changes: tuple[Change, ...]
+    both: int
+    gone: int
+    added: int
+
+    @property
+    def worse(self) -> int:
+        return sum(change.beyond for change in self.changes)
+
+
 def compare(
     old: Sequence[Run], new: Sequence[Run], thresholds: Thresholds | None = None
-) -> list[Change]:
-    """Every change from `old` to `new`, what is beyond the thresholds first.
+) -> Comparison:
+    """Every change from `old` to `new`.
 
     Of several runs of one machine the newest that measured a cell counts (see `merge`).
 
@@ -77,7 +92,9 @@ def compare(
         tolerance = run.tolerances.get(result.cell.precision)
         for kind, text, beyond in _changes(before[key][1], result, tolerance, thresholds):
             changes.append(Change(run.machine.name, result.cell.id, kind, text, beyond))
-    return sorted(changes, key=lambda change: not change.beyond)
+    changes.sort(key=lambda change: not change.beyond)
+    shared = len(both)
+    return Comparison(tuple(changes), shared, len(before) - shared, len(after) - shared)
 
 
 _Found = tuple[Kind, str, bool]

@@ -1,8 +1,8 @@
 """Runs of many machines, or of one machine at many times, brought together for one report.
 
-A cell counts once a machine: the newest result that was measured. Runs stay apart, because a cell
-means something only with the commit, the versions and the ceilings of its own run; what is older
-falls out of them.
+A cell counts once a machine: the newest result that was measured, and where none was, the newest
+of those that say most. Runs stay apart, because a cell means something only with the commit, the
+versions and the ceilings of its own run; what is older falls out of them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sdbackends.matrix.results import CellResult, Machine, Run
 
-#: A run and the folder that its pictures' paths are relative to.
+#: A run and its JSON file; the pictures' paths are relative to the folder of that.
 Placed = tuple[Run, Path]
 
 
@@ -26,15 +26,20 @@ def merge(placed: Iterable[Placed]) -> list[Placed]:
     for place, (run, _) in enumerate(runs):
         for result in run.cells:
             key = (run.machine.name, result.cell.id)
-            # An environment that lacks the engine says nothing against what another one measured.
-            if key not in newest or result.outcome != "not-installed":
+            if key not in newest or _weight(result) >= _weight(newest[key][1]):
                 newest[key] = (place, result)
     kept = {(place, result.cell.id) for place, result in newest.values()}
     merged = [
-        (_with_cells(run, [one for one in run.cells if (place, one.cell.id) in kept]), folder)
-        for place, (run, folder) in enumerate(runs)
+        (_with_cells(run, [one for one in run.cells if (place, one.cell.id) in kept]), file)
+        for place, (run, file) in enumerate(runs)
     ]
-    return [(run, folder) for run, folder in merged if run.cells]
+    return [(run, file) for run, file in merged if run.cells]
+
+
+def _weight(result: CellResult) -> int:
+    """How much a result says. An environment that lacks an engine, or has one that declines the
+    work, says nothing against what another one measured."""
+    return {"not-installed": 0, "unsupported": 1}.get(result.outcome, 2)
 
 
 def identity(machine: Machine) -> tuple[object, ...]:
@@ -46,7 +51,7 @@ def _named_apart(placed: Iterable[Placed]) -> list[Placed]:
     """In the order given; the first machine of a name keeps it."""
     alike: dict[str, list[tuple[object, ...]]] = {}
     named = []
-    for run, folder in placed:
+    for run, file in placed:
         name, who = run.machine.name, identity(run.machine)
         others = alike.setdefault(name, [])
         if who not in others:
@@ -55,7 +60,7 @@ def _named_apart(placed: Iterable[Placed]) -> list[Placed]:
         machine = run.machine.model_copy(
             update={"name": name if number == 1 else f"{name}-{number}"}
         )
-        named.append((run.model_copy(update={"machine": machine}), folder))
+        named.append((run.model_copy(update={"machine": machine}), file))
     return named
 
 

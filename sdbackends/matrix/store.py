@@ -40,7 +40,7 @@ def write(run: Run, path: Path) -> None:
     text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, text)
+        replace(path, text)
     except OSError as error:
         raise ResultsError(
             f"{path.name} cannot be written", where=str(path), why=error.strerror or str(error)
@@ -124,15 +124,21 @@ def _is_of_one_run(first: Run, second: Run) -> bool:
     return (first.started, first.machine.name) == (second.started, second.machine.name)
 
 
-def _replace(path: Path, text: str) -> None:
-    """On the disk before it takes the name: a power cut leaves the old file or the new one."""
+def replace(path: Path, text: str) -> None:
+    """Give the file this text in one step: a power cut leaves the old file or the new one.
+
+    Raises:
+        OSError: the folder or the disk does not take it.
+    """
+    path = path.resolve()  # a link stays one
+    mode = path.stat().st_mode & 0o777 if path.exists() else 0o644  # mkstemp gives 0o600
     handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(part, 0o644)  # mkstemp's files are for their owner alone
+        os.chmod(part, mode)
         os.replace(part, path)
     except BaseException:
         with contextlib.suppress(OSError):

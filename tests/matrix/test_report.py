@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import itertools
 import sys
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from tests.matrix import samples
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Run, Path]]:
     folder = tmp_path_factory.mktemp("results")
-    return [(run, path.parent) for path, run in samples.runs(folder)]
+    return [(run, path) for path, run in samples.runs(folder)]
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +43,8 @@ def right(run: Run) -> list[CellResult]:
 
 
 def test_three_files_stand_beside_each_other(pairs: list[tuple[Run, Path]], tmp_path: Path) -> None:
-    runs, folders = zip(*pairs, strict=True)
-    written = report.write(runs, tmp_path / "new" / "folder", folders)
+    runs, files = zip(*pairs, strict=True)
+    written = report.write(runs, tmp_path / "new" / "folder", files)
     assert [path.name for path in (written.html, written.markdown, written.csv)] == [
         "report.html",
         "report.md",
@@ -77,15 +78,57 @@ def test_a_missing_package_is_named_with_its_mend(
 
 
 def test_of_two_runs_of_a_machine_the_newer_result_counts(pairs: list[tuple[Run, Path]]) -> None:
-    run, folder = pairs[0]
+    run, file = pairs[0]
     newer = changed(run, 0, outcome="wrong", reason="since then")
     newer = newer.model_copy(update={"started": "2027-01-01T00:00:00Z", "cells": newer.cells[:1]})
     # In whatever order the files come.
-    for order in ([(newer, folder), (run, folder)], [(run, folder), (newer, folder)]):
+    for order in ([(newer, file), (run, file)], [(run, file), (newer, file)]):
         found = {row.cell.id: row for row in rows(order)}
         assert len(found) == len(run.cells)
         assert found[run.cells[0].cell.id].outcome == "wrong"
         assert found[run.cells[1].cell.id].outcome == run.cells[1].outcome
+
+
+def test_cells_that_only_some_machines_have_leave_a_mark(
+    pairs: list[tuple[Run, Path]], tmp_path: Path
+) -> None:
+    """A backend on one pipeline alone, and machines with other backends."""
+    (cpu, cpu_file), (gpu, gpu_file) = pairs
+    here = [it for it in cpu.cells if it.cell.backend != "jax" or it.cell.pipeline == "taiyi"]
+    there = [it for it in gpu.cells if it.cell.backend in ("torch", "jax")][:3]
+    found = [
+        (cpu.model_copy(update={"cells": tuple(here)}), cpu_file),
+        (gpu.model_copy(update={"cells": tuple(there)}), gpu_file),
+    ]
+    runs, files = zip(*found, strict=True)
+    (tmp_path / "README.md").write_text("<!-- matrix -->\n<!-- /matrix -->\n")
+    written = report.write(runs, tmp_path, files, tmp_path / "README.md")
+    gaps = 2 * 2  # jax in two precisions on the two other pipelines
+    assert written.html.read_text("utf-8").count('class="gap"') == gaps
+    for document in (written.markdown, tmp_path / "README.md"):
+        text = document.read_text("utf-8")
+        assert text.count("| · ") == gaps
+        for block in text.split("\n\n"):
+            if block.startswith("|"):
+                assert len(set(_bars(block))) == 1
+
+
+def test_an_environment_without_an_engine_hides_nothing(
+    pairs: list[tuple[Run, Path]], tmp_path: Path
+) -> None:
+    """A later session of the same machine cannot run what an earlier one measured."""
+    run, file = pairs[0]
+    lacks = tuple(
+        CellResult(cell=it.cell, outcome=outcome, reason="not here")
+        for it, outcome in zip(
+            right(run), itertools.cycle(("not-installed", "unsupported")), strict=False
+        )
+    )
+    later = run.model_copy(update={"started": "2027-01-01T00:00:00Z", "cells": lacks})
+    for name, found in {"alone": [run], "both": [run, later], "turned": [later, run]}.items():
+        report.write(found, tmp_path / name, [file] * len(found))
+    texts = {path.name: (path / "report.csv").read_text("utf-8") for path in tmp_path.iterdir()}
+    assert texts["alone"] == texts["both"] == texts["turned"]
 
 
 def test_machines_with_the_same_cells_stay_apart(
@@ -111,15 +154,15 @@ def test_the_fastest_is_one_of_the_right_ones(shown: list[Row]) -> None:
 def test_a_work_that_no_engine_does_right_is_named_all_the_same(
     pairs: list[tuple[Run, Path]],
 ) -> None:
-    run, folder = pairs[0]
+    run, file = pairs[0]
     wrong = tuple(it.model_copy(update={"outcome": "crashed"}) for it in run.cells)
-    found = rows([(run.model_copy(update={"cells": wrong}), folder)])
-    assert page.markdown(found).count("none was right") == len(samples.PIPELINES)
+    found = rows([(run.model_copy(update={"cells": wrong}), file)])
+    assert page.markdown(found, Path()).count("none was right") == len(samples.PIPELINES)
     assert page.html(found).count("none was right") == len(samples.PIPELINES)
 
 
 def test_engines_that_noise_alone_parts_are_called_level(pairs: list[tuple[Run, Path]]) -> None:
-    run, folder = pairs[0]
+    run, file = pairs[0]
     first, second = [it for it in right(run) if it.cell.precision == "fp32"][:2]
     images = first.timings.images
     twin = second.model_copy(
@@ -130,7 +173,7 @@ def test_engines_that_noise_alone_parts_are_called_level(pairs: list[tuple[Run, 
             "interleaved": first.interleaved,
         }
     )
-    found = rows([(run.model_copy(update={"cells": (twin, first)}), folder)])
+    found = rows([(run.model_copy(update={"cells": (twin, first)}), file)])
     (line,) = overview.winners(found)
     (ranks,) = line.ranks.values()
     assert ranks[0].level_with is ranks[1].row and ranks[1].level_with is None
@@ -164,10 +207,10 @@ def test_parts_add_up_to_the_call(shown: list[Row]) -> None:
 
 @pytest.mark.parametrize("said", ["a | b", "two\nlines", "<script>", "`code", "a_b*c*"])
 def test_no_reason_breaks_the_tables(pairs: list[tuple[Run, Path]], said: str) -> None:
-    run, folder = pairs[0]
-    found = rows([(changed(run, 1, outcome="crashed", reason=said), folder)])
-    text = page.markdown(found)
-    plain = page.markdown(rows([(changed(run, 1, outcome="crashed", reason="x"), folder)]))
+    run, file = pairs[0]
+    found = rows([(changed(run, 1, outcome="crashed", reason=said), file)])
+    text = page.markdown(found, Path())
+    plain = page.markdown(rows([(changed(run, 1, outcome="crashed", reason="x"), file)]), Path())
     assert text.count("\n") == plain.count("\n")
     assert _bars(text) == _bars(plain)
     assert "<script>" not in text.replace("\\<script>", "")
@@ -180,7 +223,7 @@ def _bars(text: str) -> list[int]:
 
 
 def test_tables_have_the_same_columns_in_each_line(shown: list[Row]) -> None:
-    for block in page.markdown(shown).split("\n\n"):
+    for block in page.markdown(shown, Path()).split("\n\n"):
         if block.startswith("|"):
             assert len(set(_bars(block))) == 1
 
@@ -201,23 +244,27 @@ def test_large_pictures_become_thumbnails(pairs: list[tuple[Run, Path]], tmp_pat
     path = tmp_path / (drawn.picture or "")
     path.parent.mkdir()
     Image.effect_noise((1024, 1024), 60).save(path)
-    (tile,) = pictures.tiles(rows([(run.model_copy(update={"cells": (drawn,)}), tmp_path)]))
+    (tile,) = pictures.tiles(
+        rows([(run.model_copy(update={"cells": (drawn,)}), tmp_path / "run.json")])
+    )
     head, _, data = (tile.picture or "").partition(",")
     assert head == "data:image/webp;base64" and len(base64.b64decode(data)) < 40_000
 
 
 def test_a_picture_that_is_gone_is_said(pairs: list[tuple[Run, Path]], tmp_path: Path) -> None:
-    found = pictures.tiles(rows([(pairs[0][0], tmp_path)]))
+    found = pictures.tiles(rows([(pairs[0][0], tmp_path / "run.json")]))
     assert found and all(tile.picture is None and "not beside" in tile.lacks for tile in found)
 
 
 def test_a_truncated_picture_is_no_end(pairs: list[tuple[Run, Path]], tmp_path: Path) -> None:
-    run, folder = pairs[0]
+    run, file = pairs[0]
     drawn = next(result for result in run.cells if result.picture)
     target = tmp_path / (drawn.picture or "")
     target.parent.mkdir()
-    target.write_bytes((folder / (drawn.picture or "")).read_bytes()[:100])
-    (tile,) = pictures.tiles(rows([(run.model_copy(update={"cells": (drawn,)}), tmp_path)]))
+    target.write_bytes((file.parent / (drawn.picture or "")).read_bytes()[:100])
+    (tile,) = pictures.tiles(
+        rows([(run.model_copy(update={"cells": (drawn,)}), tmp_path / "run.json")])
+    )
     assert tile.picture is None and tile.lacks
 
 
@@ -230,7 +277,7 @@ def test_differences_are_from_fp32_whatever_the_precision(shown: list[Row]) -> N
 
 
 def test_equal_results_have_a_place_in_the_plot(pairs: list[tuple[Run, Path]]) -> None:
-    run, folder = pairs[0]
+    run, file = pairs[0]
     result = next(it for it in right(run) if it.agreement and it.cell.backend == "jax")
     assert result.agreement is not None
     same = {
@@ -240,7 +287,7 @@ def test_equal_results_have_a_place_in_the_plot(pairs: list[tuple[Run, Path]]) -
     result = result.model_copy(
         update={"agreement": result.agreement.model_copy(update={"parts": same})}
     )
-    drawn = scatter.plot(rows([(run.model_copy(update={"cells": (result,)}), folder)]))
+    drawn = scatter.plot(rows([(run.model_copy(update={"cells": (result,)}), file)]))
     assert drawn is not None and drawn.columns[0].label == "equal"
     assert drawn.points[0].x == drawn.columns[0].at
 
@@ -248,14 +295,14 @@ def test_equal_results_have_a_place_in_the_plot(pairs: list[tuple[Run, Path]]) -
 def test_parts_that_are_held_to_no_tolerance_are_not_the_worst(
     pairs: list[tuple[Run, Path]],
 ) -> None:
-    run, folder = pairs[0]
+    run, file = pairs[0]
     result = next(it for it in right(run) if it.agreement)
     assert result.agreement is not None
     parts = {**result.agreement.parts, "latents": Difference(max_relative=0.5, relative_l2=0.5)}
     result = result.model_copy(
         update={"agreement": result.agreement.model_copy(update={"parts": parts})}
     )
-    (row,) = rows([(run.model_copy(update={"cells": (result,)}), folder)])
+    (row,) = rows([(run.model_copy(update={"cells": (result,)}), file)])
     assert row.worst_part == result.agreement.parts["unet"].max_relative
 
 
@@ -267,12 +314,12 @@ def test_points_lie_inside_the_plot(shown: list[Row]) -> None:
 
 
 def test_a_run_without_a_measured_cell_has_a_report(pairs: list[tuple[Run, Path]]) -> None:
-    run, folder = pairs[0]
+    run, file = pairs[0]
     missing = tuple(
         CellResult(cell=it.cell, outcome="not-installed", reason="not here") for it in run.cells
     )
-    found = rows([(run.model_copy(update={"cells": missing}), folder)])
-    assert "not here" in page.html(found) and "not here" in page.markdown(found)
+    found = rows([(run.model_copy(update={"cells": missing}), file)])
+    assert "not here" in page.html(found) and "not here" in page.markdown(found, Path())
 
 
 @pytest.mark.parametrize(

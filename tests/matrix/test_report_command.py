@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from typer.testing import CliRunner
 from sdbackends.cli.report import report
 from sdbackends.errors import ResultsError, UsageError
 from sdbackends.matrix import store
-from sdbackends.matrix.results import Run
+from sdbackends.matrix.results import SCHEMA, Run
 from tests.matrix import samples
 
 app = typer.Typer()
@@ -101,9 +102,12 @@ def test_a_readme_gets_the_table_and_keeps_the_rest(results: Path) -> None:
     for _ in range(2):
         assert run("--into", readme).exit_code == 0
     text = readme.read_text("utf-8")
-    assert text.startswith("# A\\1\n<!-- matrix -->\n| pipeline |")
-    assert text.endswith("|\n\n<!-- /matrix -->\nthe end\n")
+    assert text.startswith("# A\\1\n<!-- matrix -->\n**Fastest right engine**")
+    assert text.endswith("(out/report/report.md).\n\n<!-- /matrix -->\nthe end\n")
     assert "older" not in text and "**openvino** bf16" in text
+    # Each right and wrong engine has its speed and its agreement; what is not there has no line.
+    assert "| openvino fp32 | ✓ 2.08×<br>3.2e-06, 68 dB | ✗ 2.12×<br>2.1e-02, 27 dB |" in text
+    assert "not-installed |" not in text
 
 
 @pytest.mark.parametrize("text", ["", "<!-- /matrix -->\n<!-- matrix -->\n", "<!-- matrix -->\n"])
@@ -112,6 +116,43 @@ def test_a_document_without_a_place_for_it_stays_as_it_is(results: Path, text: s
     with pytest.raises(UsageError, match="no place for the table"):
         run("--into", "README.md")
     assert Path("README.md").read_text("utf-8") == text
+    assert not Path("out").exists()
+
+
+def test_the_committed_report_is_made_by_one_command_and_its_links_lead_somewhere(
+    results: Path,
+) -> None:
+    readme = Path("README.md")
+    readme.write_text("<!-- matrix -->\n<!-- /matrix -->\n", "utf-8")
+    made = []
+    for _ in range(2):
+        assert run("-o", "results/report", "--into", readme).exit_code == 0
+        made.append(
+            {path: path.read_bytes() for path in [readme, *Path("results/report").iterdir()]}
+        )
+    assert made[0] == made[1]
+    for document in (readme, Path("results/report/report.md")):
+        links = re.findall(r"\]\(([^)]+)\)", document.read_text("utf-8"))
+        assert links and all((document.parent / link).is_file() for link in links)
+        assert not any(link.startswith("/") for link in links)
+    assert "(results/report/report.md)" in readme.read_text("utf-8")
+
+
+def test_a_document_keeps_its_line_ends_its_mode_and_its_link(results: Path) -> None:
+    kept = Path("kept.md")
+    kept.write_bytes(b"a\r\n<!-- matrix -->\r\n<!-- /matrix -->\r\nb\r\n")
+    kept.chmod(0o600)
+    Path("README.md").symlink_to(kept)
+    assert run("--into", "README.md").exit_code == 0
+    data = kept.read_bytes()
+    assert Path("README.md").is_symlink() and kept.stat().st_mode & 0o777 == 0o600
+    assert data.count(b"\r\n") == data.count(b"\n") > 20
+
+
+def test_a_folder_that_cannot_be_written_is_said(results: Path) -> None:
+    Path("taken").write_text("a file")
+    with pytest.raises(UsageError, match=r"cannot be written(.|\n)*mend: name another folder"):
+        run("-o", "taken")
 
 
 def written(folder: Path, run: Run) -> Path:
@@ -149,6 +190,50 @@ def test_what_got_faster_or_stayed_is_exit_code_0(results: Path, tmp_path: Path)
     faster = written(tmp_path / "faster", slower(store.read(old), -0.3))
     done = run("--against", old, faster)
     assert done.exit_code == 0 and done.stdout.count("faster") >= 6
+
+
+@pytest.mark.parametrize(
+    "damage", ["cut off", "is not JSON", "an older schema", "breaks the schema"]
+)
+@pytest.mark.parametrize("side", ["old", "new"])
+def test_damaged_results_are_refused_and_nothing_is_written(
+    results: Path, tmp_path: Path, side: str, damage: str
+) -> None:
+    good = next((results / "h100").glob("*.json"))
+    text = good.read_text("utf-8")
+    bad = tmp_path / "bad.json"
+    damaged = {
+        "cut off": text[: len(text) // 2],
+        "is not JSON": f"here: {text}",
+        "an older schema": text.replace(f'"schema": {SCHEMA}', '"schema": 0', 1),
+        "breaks the schema": text.replace('"outcome": "ok"', '"outcome": "fine"', 1),
+    }
+    bad.write_text(damaged[damage], "utf-8")
+    assert run("-o", "made").exit_code == 0
+    before = {path: path.read_bytes() for path in Path("made").iterdir()}
+    old, new = (bad, good) if side == "old" else (good, bad)
+    with pytest.raises(ResultsError, match=f"bad.json.*{damage}") as error:
+        run("--against", old, new, "-o", "made")
+    assert error.value.exit_code == 2 and error.value.mend and str(bad) in error.value.where
+    assert {path: path.read_bytes() for path in Path("made").iterdir()} == before
+
+
+def test_what_has_nothing_in_common_is_refused_and_nothing_is_written(results: Path) -> None:
+    with pytest.raises(ResultsError, match="no cell in common"):
+        run("--against", "results/h100", "results/zen5-4c")
+    assert not Path("out").exists()
+
+
+def test_the_thresholds_are_options(results: Path, tmp_path: Path) -> None:
+    old = next((results / "h100").glob("*.json"))
+    new = written(tmp_path / "new", slower(store.read(old), 0.5))
+    done = run("--against", old, new, "--slower", 60)
+    assert done.exit_code == 0 and "!!" not in done.stdout
+    assert done.stdout.count("slower ") == 6 and "cells compared" in done.stdout
+    quiet = run("--against", old, new, "--slower", 60, "--told", 60)
+    assert "nothing changed" in quiet.stdout
+    strict = run("--against", new, old, "--slower", 0)
+    assert strict.exit_code == 0 and strict.stdout.count("faster ") == 6
 
 
 def test_older_results_among_the_new_ones_are_not_compared_with_themselves(

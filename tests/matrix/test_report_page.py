@@ -41,7 +41,7 @@ CONTRAST = """element => {
 def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("report")
     pairs = samples.runs(folder / "results")
-    written = report.write([run for _, run in pairs], folder, [path.parent for path, _ in pairs])
+    written = report.write([run for _, run in pairs], folder, [path for path, _ in pairs])
     return written.html.as_uri()
 
 

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sdbackends.errors import SdError
+from sdbackends.errors import SdError, UsageError
 from sdbackends.machine import pip_install
+from sdbackends.matrix import store
 from sdbackends.matrix.report import into as document
 from sdbackends.matrix.results import Run
 
@@ -26,18 +27,17 @@ class Written:
 
 
 def write(
-    runs: Sequence[Run], folder: Path, pictures: Sequence[Path], into: Path | None = None
+    runs: Sequence[Run], folder: Path, files: Sequence[Path], into: Path | None = None
 ) -> Written:
     """Write the report of `runs` into `folder`, over an older one.
 
     Args:
-        into: a document that gets the first table between its two lines, see `into`.
-        pictures: for each run the folder that its pictures' paths are relative to: the one where
-            its JSON file is.
+        files: the JSON file of each run; its pictures are found from there.
+        into: a document that gets the short table between its two lines, see `into`.
 
     Raises:
         SdError: a package that makes the report is not installed.
-        UsageError: the document has no place for the table.
+        UsageError: the document has no place for the table, or something cannot be written.
     """
     try:
         from sdbackends.matrix.report import csv_table, page
@@ -45,13 +45,30 @@ def write(
     except ModuleNotFoundError as error:
         mend = pip_install("sdbackends[matrix]")
         raise SdError(f"the report needs the package {error.name}", mend=mend) from None
-    shown = rows(zip(runs, pictures, strict=True))
+    shown = rows(zip(runs, files, strict=True))
     written = Written(folder / "report.html", folder / "report.md", folder / "report.csv")
-    # All three are made before the first is written: a failure leaves an older report whole.
-    texts = page.html(shown), page.markdown(shown), csv_table.csv_text(shown)
-    folder.mkdir(parents=True, exist_ok=True)
-    for path, text in zip((written.html, written.markdown, written.csv), texts, strict=True):
-        path.write_text(text, encoding="utf-8", newline="\n")
+    # Every text is made before the first is written: a failure leaves an older report whole.
+    texts = {
+        written.html: page.html(shown),
+        written.markdown: page.markdown(shown, folder),
+        written.csv: csv_table.csv_text(shown),
+    }
     if into is not None:
-        document.put(page.fastest(shown), into)
+        details = document.link(written.markdown, into.parent)
+        texts[into] = document.with_table(page.short(shown, details), into)
+    _write(texts)
     return written
+
+
+def _write(texts: dict[Path, str]) -> None:
+    for path, text in texts.items():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            store.replace(path, text)
+        except OSError as error:
+            raise UsageError(
+                f"{path.name} cannot be written",
+                where=str(path),
+                why=error.strerror or str(error),
+                mend="name another folder: --output FOLDER",
+            ) from None

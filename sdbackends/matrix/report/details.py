@@ -33,6 +33,24 @@ def of_cell(row: Row) -> Pairs:
     return pairs
 
 
+def speed(row: Row) -> str:
+    """Against the reference; its own is in steps a second."""
+    if row.ratio and not row.is_reference:
+        return words.times(row.ratio)
+    return f"{words.number(row.rate)} it/s"
+
+
+def closeness(row: Row) -> str:
+    """The worst part's error and the picture's PSNR; nothing for what the others are held to."""
+    agreement = row.result.agreement
+    if agreement is None or (row.is_reference and row.cell.precision == "fp32"):
+        return ""
+    parts = [words.small(row.worst_part)] if row.worst_part is not None else []
+    if agreement.image_max is not None:
+        parts.append(words.decibels(agreement.psnr))
+    return ", ".join(parts)
+
+
 def of_run(run: Run) -> Pairs:
     machine, ceilings = run.machine, run.ceilings
     pairs = [

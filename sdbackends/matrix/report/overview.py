@@ -7,12 +7,13 @@ only with cells of the same pipeline, model, size, batch, steps and scheduler on
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sdbackends.matrix.report.rows import Row
 from sdbackends.matrix.results import Cell, Outcome
 
 Column = tuple[str, str]  # backend, precision
+_NOTHING_RAN = ("unsupported", "not-installed")
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,19 @@ class Grid:
     place: str
     columns: tuple[Column, ...]
     lines: tuple[Line, ...]
+
+    @property
+    def measured(self) -> Grid:
+        """Without the backends that did nothing here."""
+        rows = [row for line in self.lines for row in line.by_column.values()]
+        there = {_column(row) for row in rows if row.outcome not in _NOTHING_RAN}
+        columns = tuple(column for column in self.columns if column in there)
+        return replace(self, columns=columns)
+
+    @property
+    def outcomes(self) -> frozenset[Outcome]:
+        shown = [line.by_column.get(column) for line in self.lines for column in self.columns]
+        return frozenset(row.outcome for row in shown if row)
 
 
 @dataclass(frozen=True)

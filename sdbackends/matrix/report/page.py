@@ -14,7 +14,7 @@ from pathlib import Path
 import jinja2
 
 from sdbackends import __version__
-from sdbackends.matrix.report import charts, details, overview, pictures, scatter, words
+from sdbackends.matrix.report import charts, details, into, overview, pictures, scatter, words
 from sdbackends.matrix.report.rows import Row, device_of
 from sdbackends.matrix.results import Cell, Run
 
@@ -79,14 +79,17 @@ def html(rows: Sequence[Row]) -> str:
     )
 
 
-def markdown(rows: Sequence[Row]) -> str:
-    """The tables alone, for a repository's page."""
-    return _environment(escape=False).get_template("report.md.j2").render(**_shared(rows))
+def markdown(rows: Sequence[Row], folder: Path) -> str:
+    """The tables alone, for a repository's page; links are as seen from `folder`."""
+    files = {id(row.run): into.link(row.file, folder) for row in rows}
+    template = _environment(escape=False).get_template("report.md.j2")
+    return template.render(**_shared(rows), files=[files[id(run)] for run in _runs(rows)])
 
 
-def fastest(rows: Sequence[Row]) -> str:
-    """The first of those tables."""
-    return _environment(escape=False).get_template("fastest.md.j2").render(**_shared(rows))
+def short(rows: Sequence[Row], details: str) -> str:
+    """The answer and the matrix, for another document; `details` links from it to the report."""
+    template = _environment(escape=False).get_template("short.md.j2")
+    return template.render(**_shared(rows), details=details)
 
 
 def _shared(rows: Sequence[Row]) -> dict[str, object]:
@@ -121,6 +124,8 @@ def _environment(*, escape: bool) -> jinja2.Environment:
         "work": words.work,
         "sign": words.SIGNS.__getitem__,
         "details": details.of_cell,
+        "speed": details.speed,
+        "closeness": details.closeness,
         "provenance": details.of_run,
         "cell": _in_table,
     }

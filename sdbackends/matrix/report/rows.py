@@ -1,6 +1,6 @@
 """One row for each cell of each run: the cell, its figures, and the words that name it in a report.
 
-Runs with the folders of their files come in. Of a machine that was measured more than once the
+Runs with their files come in. Of a machine that was measured more than once the
 newest result of each cell counts, as `merge` has it.
 """
 
@@ -28,7 +28,7 @@ class Row:
     place: str
     run: Run
     result: CellResult
-    folder: Path
+    file: Path
     figures: Figures
 
     @property
@@ -80,7 +80,7 @@ class Row:
 
     @property
     def picture(self) -> Path | None:
-        return self.folder / self.result.picture if self.result.picture else None
+        return self.file.parent / self.result.picture if self.result.picture else None
 
     @property
     def seconds_of_parts(self) -> dict[Part, float]:
@@ -93,7 +93,7 @@ class Row:
 
 def rows(runs: Iterable[merge.Placed]) -> list[Row]:
     """Rows of the newest result of each cell and machine, machine by machine."""
-    return [_row(run, result, folder) for run, folder in merge.merge(runs) for result in run.cells]
+    return [_row(run, result, file) for run, file in merge.merge(runs) for result in run.cells]
 
 
 def reference_of(row: Row, among: Sequence[Row]) -> Row | None:
@@ -114,7 +114,7 @@ def device_of(run: Run, device: str) -> str:
     return run.machine.cpu if device == "cpu" else (run.machine.gpu or device)
 
 
-def _row(run: Run, result: CellResult, folder: Path) -> Row:
+def _row(run: Run, result: CellResult, file: Path) -> Row:
     place = f"{run.machine.name} {result.cell.device}"
     key = re.sub(r"[^\w.-]+", "-", f"{run.machine.name}-{result.cell.id}")
-    return Row(key, place, run, result, folder, figures.of(result, run.ceilings))
+    return Row(key, place, run, result, file, figures.of(result, run.ceilings))

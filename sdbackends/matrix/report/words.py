@@ -78,6 +78,11 @@ def small(value: float | None) -> str:
     return "equal" if value == 0 else f"{value:.1e}"
 
 
+def decibels(psnr: float | None) -> str:
+    """None: the pictures are equal."""
+    return "equal" if psnr is None else f"{number(psnr, 2)} dB"
+
+
 def work(cell: Cell) -> str:
     """All that a cell does besides pipeline, backend and precision."""
     height, width = cell.size
