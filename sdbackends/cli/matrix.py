@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +14,7 @@ from sdbackends.errors import SdError, UsageError
 
 if TYPE_CHECKING:
     from sdbackends.matrix.book import Order
+    from sdbackends.matrix.model import Matrix
     from sdbackends.matrix.results import Cell
     from sdbackends.matrix.run import Finished
 
@@ -48,6 +51,14 @@ def matrix(
         Path | None,
         typer.Option(metavar="FILE", help="Instead of sdbackends' matrix.yaml."),
     ] = None,
+    not_installed: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHY",
+            help="Run none; enter them as not-installed, with the reason (nox does).",
+            show_default=False,
+        ),
+    ] = None,
     schema: Annotated[
         bool, typer.Option("--schema", help="Write the JSON Schema of matrix.yaml.")
     ] = False,
@@ -55,14 +66,21 @@ def matrix(
     """Measure speed and agreement of the backends: each cell in a process of its own.
 
     \b
-    sdbackends matrix --quick
-    sdbackends matrix --backend torch,jax --pipeline taiyi --precision bf16
-    sdbackends matrix --list
-    sdbackends matrix --resume
+    sdbackends matrix --quick --list     what would be measured, and what cannot be, and why
+    sdbackends matrix --quick            the embedded models on this CPU, in some minutes
+    sdbackends matrix --quick --backend torch,jax --pipeline taiyi
+    sdbackends matrix --resume           go on with the newest run after Ctrl-C
+    sdbackends matrix --cell ID          one cell alone, anew
+    sdbackends matrix --file mine.yaml   a matrix of your own
 
-    The results are FOLDER/MACHINE/NAME.json, and the report is beside it in FOLDER/MACHINE/NAME.
-    Cells that this environment cannot run are in it with the reason. Ctrl-C keeps what is done.
-    Exit code 1: a cell is wrong, crashed or was stopped at its limit.
+    A cell is a pipeline's script, a backend, a precision, a size and so on; matrix.yaml lists them.
+    Each is measured for speed in turn with torch, and for agreement with torch at fp32. The results
+    are FOLDER/MACHINE/NAME.json; report.html, .md and .csv stand in FOLDER/MACHINE/NAME. Cells that
+    this environment cannot run are in them with the reason: `nox -s matrix` makes an environment
+    for each backend.
+
+    Ctrl-C keeps what is done (exit code 130). Exit code 1: a cell is wrong, crashed, or was stopped
+    at its limit; 2: something that you named is not accepted, and nothing was written.
     """
     from sdbackends.matrix import plan
     from sdbackends.matrix.model import schema as text
@@ -71,6 +89,7 @@ def matrix(
         typer.echo(text(), nl=False)
         return
     planned = plan.load(file)
+    _known_cells(cell or (), planned, quick)
     cells = plan.cells(
         planned,
         quick=quick,
@@ -86,13 +105,16 @@ def matrix(
     if not cells:
         raise UsageError(
             "the matrix has no such cell",
-            why="nothing is left of it after --backend, --pipeline, --precision, --size and --cell",
+            why="nothing is left of it after its excludes, and after --backend, --pipeline, "
+            "--precision, --size and --cell",
             mend=f"`sdbackends matrix {'--quick ' if quick else ''}--list` shows the cells",
         )
     _need_packages()
     from sdbackends.matrix.book import Order
 
-    finished = _with_progress(Order(planned, cells, quick, output, name, resume))
+    order = Order(planned, cells, quick, output, name, resume, file, not_installed or "")
+    with _ended_like_ctrl_c():
+        finished = _with_progress(order)
     _say(finished)
     code = _INTERRUPTED if finished.interrupted else int(finished.failed)
     raise typer.Exit(code)
@@ -127,6 +149,28 @@ def _known(given: Sequence[str] | None, axis: str) -> list[Any] | None:
     return None if model.ALL in checked else checked
 
 
+def _known_cells(ids: Sequence[str], planned: Matrix, quick: bool) -> None:
+    """Nothing, when all of them are in that part of the matrix."""
+    from difflib import get_close_matches
+
+    from sdbackends.matrix import plan
+
+    lacking = set(ids) - {cell.id for cell in plan.cells(planned, quick=quick, ids=ids)}
+    if not lacking:
+        return
+    unknown = min(lacking)
+    there = [cell.id for cell in plan.cells(planned, quick=quick)]
+    near = get_close_matches(unknown, there, n=1)
+    list_them = f"`sdbackends matrix {'--quick ' if quick else ''}--list` shows the cells"
+    other_part = unknown in {cell.id for cell in plan.cells(planned, quick=not quick)}
+    raise UsageError(
+        f"there is no cell {unknown!r}",
+        where=f"the {'quick' if quick else 'full'} part of the matrix",
+        why=f"it is in the {'full' if quick else 'quick'} part" if other_part else "",
+        mend=f"did you mean {near[0]}? {list_them}" if near and not other_part else list_them,
+    )
+
+
 def _list(cells: Iterable[Cell]) -> None:
     from sdbackends.matrix.starting import refusal
 
@@ -147,6 +191,20 @@ def _need_packages() -> None:
             why=f"there is no {', '.join(lacking)}",
             mend=machine.pip_install("sdbackends[matrix]"),
         )
+
+
+@contextmanager
+def _ended_like_ctrl_c() -> Iterator[None]:
+    """What nox and a batch system end a run with is a Ctrl-C, too: no script is left behind."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _with_progress(order: Order) -> Finished:

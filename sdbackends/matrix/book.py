@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from sdbackends.matrix import plan, store
+from sdbackends.matrix import plan, starting, store
 from sdbackends.matrix.bench import slug
 from sdbackends.matrix.model import Matrix
 from sdbackends.matrix.results import Cell, CellResult, Run
@@ -18,7 +18,13 @@ from sdbackends.matrix.results import Cell, CellResult, Run
 
 @dataclass(frozen=True)
 class Order:
-    """What was asked for. `name` None: the time, or with `resume` the newest run."""
+    """What was asked for.
+
+    Attributes:
+        name: of the run; None: the time, or with `resume` the newest run.
+        file: of the matrix; None: the one that comes along.
+        absent: why none of the cells can be measured; they are entered with it, not-installed.
+    """
 
     matrix: Matrix
     cells: tuple[Cell, ...]
@@ -26,6 +32,8 @@ class Order:
     output: Path
     name: str | None = None
     resume: bool = False
+    file: Path | None = None
+    absent: str = ""
 
 
 class Book:
@@ -34,6 +42,7 @@ class Book:
     def __init__(self, path: Path, so_far: Run, order: Order) -> None:
         self.path = path
         self.run = so_far
+        self._order = order
         # The order of the whole plan, also where one backend is measured after the other.
         whole = (*plan.cells(order.matrix, quick=order.quick), *order.cells)
         self._places = {cell.id: place for place, cell in enumerate(dict.fromkeys(whole))}
@@ -52,6 +61,8 @@ class Book:
             picture.write_bytes(drawn)
             relative = picture.relative_to(self.path.parent).as_posix()
             result = result.model_copy(update={"picture": relative})
+        command = starting.again(result.cell, quick=self._order.quick, file=self._order.file)
+        result = result.model_copy(update={"command": command})
         others = (one for one in self.run.cells if one.cell != result.cell)
         last = len(self._places)
         cells = sorted((*others, result), key=lambda one: self._places.get(one.cell.id, last))

@@ -13,26 +13,31 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sdbackends.errors import UsageError
-from sdbackends.matrix import machine, probe, report, store
+from sdbackends.matrix import machine, probe, report, resuming, store
 from sdbackends.matrix.bench import Bench
 from sdbackends.matrix.book import Book, Order, line
-from sdbackends.matrix.results import SCHEMA, Machine, Run
+from sdbackends.matrix.pace import Pace
+from sdbackends.matrix.results import SCHEMA, Ceilings, Cell, CellResult, Machine, Run
 
 Say = Callable[[str], None]
-#: What `machine.commit` says of a checkout with changes.
-_CHANGED = "+changes"
 #: Outcomes that are no failure.
 _SKIPPED = ("ok", "unsupported", "not-installed")
 
 
 @dataclass(frozen=True)
 class Finished:
-    """What the run left behind. `reports` is empty where there was nothing to report."""
+    """What the run left behind.
+
+    Attributes:
+        reports: empty where there was nothing to report.
+        asked: the cells that were asked for now; the file may hold more.
+    """
 
     path: Path
     run: Run
     reports: tuple[Path, ...]
     interrupted: bool
+    asked: tuple[Cell, ...]
 
     @property
     def name(self) -> str:
@@ -40,11 +45,13 @@ class Finished:
 
     @property
     def outcomes(self) -> Counter[str]:
-        return Counter(result.outcome for result in self.run.cells)
+        """Of the cells that were asked for."""
+        asked = set(self.asked)
+        return Counter(one.outcome for one in self.run.cells if one.cell in asked)
 
     @property
     def failed(self) -> bool:
-        return any(result.outcome not in _SKIPPED for result in self.run.cells)
+        return any(outcome not in _SKIPPED for outcome in self.outcomes)
 
 
 def run(order: Order, *, doing: Say, done: Say) -> Finished:
@@ -56,18 +63,26 @@ def run(order: Order, *, doing: Say, done: Say) -> Finished:
     Raises:
         UsageError: the name is taken, or the run to be resumed is of another kind.
     """
-    doing("what this machine can do")
-    here = machine.describe()
-    path = _file(order, order.output / here.name)
-    so_far = _to_resume(path, order) if path.exists() else _new(here, order)
-    book = Book(path, so_far, order)
-    interrupted = _measure(order, book, doing, done)
+    doing("what machine this is")
+    run = _new(machine.describe(), order)
+    path = _file(order, order.output / run.machine.name)
+    if path.exists():
+        run = resuming.gone_on(path, store.read(path), run)
+    book = Book(path, run, order)
+    interrupted = False
+    if order.absent:
+        _enter_absent(order, book, done)
+    else:
+        if run.ceilings == Ceilings():
+            doing("what this machine can do at most")
+            book.run = run.model_copy(update={"ceilings": probe.ceilings()})
+        interrupted = _measure(order, book, doing, done)
     reports: tuple[Path, ...] = ()
     if book.run.cells:
         doing("the report")
         written = report.write([book.run], path.with_suffix(""), [path])
         reports = (written.html, written.markdown, written.csv)
-    return Finished(path, book.run, reports, interrupted)
+    return Finished(path, book.run, reports, interrupted, order.cells)
 
 
 def _new(here: Machine, order: Order) -> Run:
@@ -77,47 +92,40 @@ def _new(here: Machine, order: Order) -> Run:
         commit=machine.commit(),
         quick=order.quick,
         machine=here,
-        ceilings=probe.ceilings(),
+        ceilings=Ceilings(),
         reference=order.matrix.reference,
         tolerances={str(name): one for name, one in order.matrix.tolerances.items()},
         cells=(),
     )
 
 
-def _to_resume(path: Path, order: Order) -> Run:
-    """What is in the file, where the cells to come may stand beside it."""
-    run = store.read(path)
-    commit = machine.commit()
-    why = ""
-    if run.quick != order.quick:
-        why = f"it is {'a' if run.quick else 'not a'} quick one"
-    elif run.commit.removesuffix(_CHANGED) != commit.removesuffix(_CHANGED):
-        why = f"it was measured at {run.commit}, this is {commit}"
-    if why:
-        raise UsageError(
-            f"the run {path.stem} cannot be resumed",
-            where=str(path),
-            why=why,
-            mend="resume it as it was begun, or leave --resume out for a new run",
-        )
-    return run
-
-
 def _measure(order: Order, book: Book, doing: Say, done: Say) -> bool:
     """Every cell that the book lacks; whether Ctrl-C ended it."""
+    pace = Pace(book.run.cells)
     try:
         with Bench(order.matrix, quick=order.quick) as bench:
-            for cell in order.cells:
+            for place, cell in enumerate(order.cells):
                 if book.has(cell):
                     done(f"{'kept':<14} {cell.id}")
                     continue
-                doing(cell.id)
+                to_come = [one for one in order.cells[place:] if not book.has(one)]
+                doing(f"{cell.id}{pace.words(to_come)}")
                 result = bench.measure(cell)
                 book.add(result, bench.picture(result))
+                pace.saw(result)
                 done(line(result))
     except KeyboardInterrupt:
         return True
     return False
+
+
+def _enter_absent(order: Order, book: Book, done: Say) -> None:
+    """Lines of the results, so that nobody wonders where these cells are."""
+    for cell in order.cells:
+        if not book.has(cell):
+            result = CellResult(cell=cell, outcome="not-installed", reason=order.absent)
+            book.add(result, None)
+            done(line(result))
 
 
 def _file(order: Order, folder: Path) -> Path:
