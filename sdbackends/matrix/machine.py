@@ -49,14 +49,15 @@ def describe() -> Machine:
 def commit() -> str:
     """The commit of this checkout, with "+changes" where files differ from it.
 
-    Outside a checkout the version: "sdbackends 0.1.0".
+    A copy of a checkout without its history may carry the commit in a file COMMIT. Elsewhere the
+    version: "sdbackends 0.1.0".
     """
     place = resources.pipelines_dir().parent
     head = _said("git", "-C", str(place), "rev-parse", "--show-toplevel", "HEAD")
     top, _, revision = (head or "").partition("\n")
     # A wheel may lie in an environment inside somebody else's checkout.
     if not revision or Path(top).resolve() != place.resolve():
-        return f"sdbackends {__version__}"
+        return _read(place / "COMMIT").strip() or f"sdbackends {__version__}"
     changes = _said("git", "-C", str(place), "status", "--porcelain", "--untracked-files=no")
     return f"{revision}+changes" if changes else revision
 
@@ -120,7 +121,7 @@ def _is_number(text: str) -> bool:
     return re.fullmatch(r"\d+(\.\d+)?", text) is not None
 
 
-def _read(path: str) -> str:
+def _read(path: str | Path) -> str:
     try:
         return Path(path).read_text("utf-8", "replace")
     except OSError:
