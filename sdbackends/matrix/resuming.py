@@ -39,6 +39,11 @@ def gone_on(path: Path, begun: Run, now: Run) -> Run:
     return begun.model_copy(update={"commit": commit})
 
 
+def matters(machine: Machine) -> tuple[object, ...]:
+    """Of two machines that have the same, figures are comparable."""
+    return tuple(getattr(machine, field) for field in _MATTERS)
+
+
 def _differences(begun: Run, now: Run) -> Iterator[str]:
     if begun.quick != now.quick:
         yield f"it is {'a' if begun.quick else 'not a'} quick one"

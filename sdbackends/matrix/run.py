@@ -21,7 +21,7 @@ from sdbackends.matrix.results import SCHEMA, Ceilings, Cell, CellResult, Machin
 
 Say = Callable[[str], None]
 #: Outcomes that are no failure.
-_SKIPPED = ("ok", "unsupported", "not-installed")
+SKIPPED = ("ok", "unsupported", "not-installed")
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Finished:
 
     @property
     def failed(self) -> bool:
-        return any(outcome not in _SKIPPED for outcome in self.outcomes)
+        return any(outcome not in SKIPPED for outcome in self.outcomes)
 
 
 def run(order: Order, *, doing: Say, done: Say) -> Finished:
@@ -64,7 +64,7 @@ def run(order: Order, *, doing: Say, done: Say) -> Finished:
         UsageError: the name is taken, or the run to be resumed is of another kind.
     """
     doing("what machine this is")
-    run = _new(machine.describe(), order)
+    run = new_run(machine.describe(), order)
     path = _file(order, order.output / run.machine.name)
     if path.exists():
         run = resuming.gone_on(path, store.read(path), run)
@@ -85,7 +85,8 @@ def run(order: Order, *, doing: Say, done: Say) -> Finished:
     return Finished(path, book.run, reports, interrupted, order.cells)
 
 
-def _new(here: Machine, order: Order) -> Run:
+def new_run(here: Machine, order: Order) -> Run:
+    """A run on the machine `here`, without a cell and without the machine's ceilings."""
     return Run(
         schema=SCHEMA,
         started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
