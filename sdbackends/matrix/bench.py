@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from types import TracebackType
 
-from sdbackends.matrix import agreement, plan
+from sdbackends.matrix import agreement, keeper, plan
 from sdbackends.matrix import cell as measuring
 from sdbackends.matrix.model import Matrix, Terms
 from sdbackends.matrix.reference import Reference
@@ -27,6 +27,7 @@ class Bench:
     def __init__(self, matrix: Matrix, *, quick: bool) -> None:
         self._matrix, self._quick = matrix, quick
         self._place = tempfile.TemporaryDirectory(prefix="sdbackends-matrix-")
+        keeper.keep_folder(Path(self._place.name))
         self._reference: Reference | None = None
         #: What became of the cells that others are compared with.
         self._truths: dict[Cell, CellResult] = {}

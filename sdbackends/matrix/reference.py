@@ -37,8 +37,12 @@ class Reference:
             Limits(limit_seconds, limit_bytes),
             in_turn=True,
         )
-        for _ in range(max(1, warmups)):
-            self.draw()
+        try:
+            for _ in range(max(1, warmups)):
+                self.draw()
+        except BaseException:  # Ctrl-C: nobody holds it yet who could close it
+            self.close()
+            raise
 
     def __enter__(self) -> Reference:
         return self

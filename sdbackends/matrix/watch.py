@@ -3,7 +3,7 @@
 The script is started as a person would start it; an observer in it (`sdbackends.measure`) writes
 what it measures into the folder, and waits for its turn before each picture after the first.
 Whatever ends the script early (its own error, a crash, a limit) is raised here as `Ended`, and its
-whole tree of processes is gone by then.
+whole tree of processes is gone by then. Where this process itself is killed, the keeper ends it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from sdbackends.matrix import ending
+from sdbackends.matrix import ending, keeper
 from sdbackends.matrix.ending import Ended
 from sdbackends.matrix.tree import Tree
 from sdbackends.measure import record, turns
@@ -68,6 +68,7 @@ class Script:
                 # Ctrl-C is for the matrix, which then ends the script itself.
                 start_new_session=os.name == "posix",
             )
+        keeper.keep_process(self._process.pid)
         self._tree = Tree(self._process.pid)
 
     def __enter__(self) -> Script:
