@@ -27,8 +27,8 @@ _OUTCOMES: dict[str, Outcome] = {
 _NO_MEMORY = ("out of memory", "can't allocate memory", "resource_exhausted", "bad_alloc")
 #: Below this share of one core a script counts as idle; a thread that polls takes less.
 _IDLE_SHARE = 0.05
-#: Idle for so many seconds, and it is worth a word.
-_HANGS = 2.0
+#: Idle for so many seconds at the limit, or for this share of a shorter one, and it hangs.
+_HANGS, _HANGS_SHARE = 10.0, 0.2
 #: A tree that grows by this share of its size with every picture leaks.
 _LEAK = 0.02
 
@@ -63,8 +63,10 @@ class Idle:
 def too_slow(measured: Measured, limit: float, idle: float) -> Ended:
     """The limit of time."""
     reason = f"it was not done after {limit:g} s, its limit ({measured.phase})"
-    if idle > _HANGS:
+    if idle > min(_HANGS, _HANGS_SHARE * limit):
         reason += f"; it hangs: no processor time in the last {idle:.0f} s"
+    else:
+        reason += "; it was still working"
     return Ended("slow-limit", reason)
 
 
