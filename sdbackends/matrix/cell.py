@@ -139,6 +139,7 @@ class _Attempt:
         return Timings(
             importing=first.importing,
             loading=first.loading,
+            capture=sum(build.capture for build in first.builds) or None,
             build_cold=_built(first),
             build_cached=None if self.second is None else _built(self.second),
             first_image=first.images[0] if first.images else None,

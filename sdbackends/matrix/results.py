@@ -91,11 +91,13 @@ class Timings(Record):
     """Seconds, as the process saw them. `images`: each whole call of the pipeline, steady.
 
     `build_cold` is what building every model took in a first process with an empty cache,
-    `build_cached` in a second one; `parts` holds a sample for each steady call of that part.
+    `build_cached` in a second one; `capture` is what of `build_cold` went by until the models'
+    graphs were there. `parts` holds a sample for each steady call of that part.
     """
 
     importing: float | None = None
     loading: float | None = None
+    capture: float | None = None
     build_cold: float | None = None
     build_cached: float | None = None
     first_image: float | None = None

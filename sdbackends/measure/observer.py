@@ -31,6 +31,7 @@ def lay(folder: Path, overlay: Overlay) -> None:
     """Measure this process into `folder` until `overlay` is undone. Laid after the router."""
     observer = Observer(folder, overlay)
     overlay.set(Builder, "build", observer.timed_build(Builder.build))
+    overlay.set(Builder, "_capture", observer.timed_capture(Builder._capture))
     for module, then in (
         ("diffusers.pipelines.pipeline_utils", observer.watch_pipelines),
         ("diffusers.models.modeling_utils", lambda m: observer.watch_models(m.ModelMixin)),
@@ -51,6 +52,8 @@ class Observer:
         self._load_began: float | None = None
         self._picture: Picture | None = None
         self._watched: set[type] = set()
+        #: Seconds that the capture in the present build took.
+        self._captured = 0.0
 
     def watch_pipelines(self, utils: ModuleType) -> None:
         """Every pipeline registers its parts first: there its class is met for the first time."""
@@ -98,11 +101,27 @@ class Observer:
         def timed(builder: Builder, *args: Any) -> Any:
             before = self.measured.phase
             self._at(f"{before}, building the {builder.label}")
+            self._captured, traced = 0.0, stopwatch.traced_by_dynamo()
             begun = time.perf_counter()
             built = build(builder, *args)
-            self.measured.builds.append(Build(builder.label, time.perf_counter() - begun))
+            seconds = time.perf_counter() - begun
+            captured = self._captured or stopwatch.traced_by_dynamo() - traced
+            self.measured.builds.append(Build(builder.label, seconds, captured))
             self._at(before)
             return built
+
+        return timed
+
+    def timed_capture(self, capture: Callable[..., Any]) -> Callable[..., Any]:
+        """`Builder._capture`, timed: for engines that stand on our own graphs."""
+
+        @functools.wraps(capture)
+        def timed(*args: Any) -> Any:
+            begun = time.perf_counter()
+            try:
+                return capture(*args)
+            finally:
+                self._captured = time.perf_counter() - begun
 
         return timed
 

@@ -29,10 +29,14 @@ class Failure:
 
 @dataclass(frozen=True)
 class Build:
-    """A program that was built: of which model, how long it took, whether it was new."""
+    """A program that was built: of which model, how long it took.
+
+    `capture`: what of it went by until the model's graph was there; 0 where there was none.
+    """
 
     label: str
     seconds: float
+    capture: float = 0.0
 
 
 @dataclass

@@ -7,6 +7,7 @@ nothing waits for the device on account of being measured.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -35,6 +36,15 @@ def finish() -> None:
     """Return when the device has done all that was asked of it."""
     if on_gpu():
         _cuda.synchronize()
+
+
+def traced_by_dynamo() -> float:
+    """Seconds that torch.compile has spent in this process until it had a graph to compile."""
+    books: Any = sys.modules.get("torch._dynamo.utils")  # not imported for that: it takes seconds
+    if books is None:
+        return 0.0
+    spent = books.calculate_time_spent()
+    return float(spent.get("entire_frame_compile", 0.0) - spent.get("backend_compile", 0.0))
 
 
 def _start_on_cpu() -> Stop:
