@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+from sdbackends.errors import SdError
 from sdbackends.matrix.ending import Ended
 from sdbackends.matrix.results import Cell
 from sdbackends.pipeline_scripts import defaults
@@ -34,7 +35,10 @@ def lack(cell: Cell) -> Ended | None:
 
 
 def _lack_of_embedded(pipeline: str) -> Ended | None:
-    model, _ = defaults(pipeline)
+    try:
+        model, _ = defaults(pipeline)
+    except SdError as error:
+        return Ended("unsupported", error.what)
     if not model.startswith("tiny/"):
         return Ended("unsupported", f"{pipeline} has no embedded model; it draws with {model}")
     return _lack_of_folder(pipelines_dir() / model, f"pipelines/{model}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 
 from sdbackends.cli.app import app
 from sdbackends.errors import UsageError
-from sdbackends.matrix import bench, plan, run, store
+from sdbackends.matrix import bench, plan, run, starting, store
 from sdbackends.matrix.book import Order
 from sdbackends.matrix.model import Matrix
 from sdbackends.matrix.results import (
@@ -264,6 +265,68 @@ def test_the_list_shows_the_cells_and_runs_none(workshop: Workshop, command: lis
     assert workshop.log == ["jax bf16 + torch bf16", "torch fp32 x0"]
 
 
+@pytest.mark.parametrize("quick", [True, False])
+def test_each_cells_command_selects_that_cell(
+    workshop: Workshop, quick: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sdbackends.matrix.starting.refusal", lambda cell: None)
+    text = GOOD.replace("[embedded]", '["./a folder", embedded]').replace("[cpu]", "[auto, cuda]")
+    (tmp_path / "my own.yaml").write_text(text)
+    for file in (None, Path("my own.yaml"), tmp_path / "my own.yaml"):
+        cells = plan.cells(plan.load(file), quick=quick)
+        for cell in (cells[0], cells[-1]):
+            words = shlex.split(starting.again(cell, quick=quick, file=file))
+            assert ("--quick" in words) == quick
+            done = CliRunner().invoke(app, [*words[1:], "--list"])
+            assert done.output.split(maxsplit=1)[1].strip() == cell.id
+
+
+def test_a_cell_of_another_machine_is_found_where_auto_is_another_device(
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.yaml").write_text(GOOD.replace("[cpu]", "[auto]"))
+    monkeypatch.setattr(plan.machine, "device", lambda: "cpu")
+    there = "stable_diffusion/embedded/jax/bf16/64x64/b1/s20/ddim/cuda"
+    (cell,) = plan.cells(plan.load(tmp_path / "mine.yaml"), ids=[there])
+    assert cell.id == there
+
+
+def test_the_results_hold_the_command_of_each_cell(
+    workshop: Workshop, command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    CliRunner().invoke(app, [*command, "--name", "x"])
+    first = store.read(tmp_path / "out/here/x.json").cells[0]
+    assert first.command == f"sdbackends matrix --quick --file mine.yaml --cell {first.cell.id}"
+
+
+def test_what_could_not_be_installed_is_a_line_of_the_results(
+    workshop: Workshop, command: list[str], tmp_path: Path
+) -> None:
+    into = [*command, "--name", "x", "--resume"]
+    words = ["--backend", "jax", "--not-installed", "there is no wheel for it"]
+    done = CliRunner().invoke(app, [*into, *words])
+    assert done.exit_code == 0 and not workshop.log
+    done = CliRunner().invoke(app, [*into, "--backend", "torch"])
+    assert done.exit_code == 0 and "2 ok" in done.output
+    read = store.read(tmp_path / "out/here/x.json")
+    assert [(one.outcome, one.reason) for one in read.cells[:2]] == [
+        ("ok", ""),
+        ("not-installed", "there is no wheel for it"),
+    ]
+    assert read.ceilings.copy_bytes, "measured by the first one that measures anything"
+
+
+def test_a_backend_is_not_blamed_for_another_ones_cells(
+    workshop: Workshop, command: list[str], tmp_path: Path
+) -> None:
+    workshop.outcomes = {"jax fp32": "crashed"}
+    into = [*command, "--name", "x", "--resume"]
+    assert CliRunner().invoke(app, [*into, "--backend", "jax"]).exit_code == 1
+    assert CliRunner().invoke(app, [*into, "--backend", "torch"]).exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -273,6 +336,8 @@ def test_the_list_shows_the_cells_and_runs_none(workshop: Workshop, command: lis
         (["--pipeline", "sdxxl"], "no pipeline"),
         (["--precision", "fp3"], "no precision 'fp3'"),
         (["--size", "65"], "multiples of 8"),
+        (["--cell", "stable_diffusion/embedded/jaxx/fp32/64x64/b1/s20/ddim/cpu"], "did you mean"),
+        (["--cell", "x"], "there is no cell 'x'"),
         (["--pipeline", "taiyi"], "the matrix has no such cell"),
         (["--file", "nowhere.yaml"], "nowhere.yaml cannot be read"),
     ],
