@@ -15,6 +15,7 @@ the machine has. An environment is kept until the files that it was made from ch
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import os
@@ -45,6 +46,12 @@ ONEFLOW_TESTS = ["tests/oneflow", "tests/oneflow_host"]
 ONEFLOW_ENGINES = "oneflow,oneflow-eager"
 #: One run of the matrix, whose sessions write into one file of results.
 MATRIX_RUN = time.strftime("%Y-%m-%d-%H%M%S", time.gmtime())
+#: What an environment was made from; it is written when all is installed.
+STAMP = "made-from.json"
+
+
+class NotMadeError(Exception):
+    """An environment cannot be had on this machine; the text says why."""
 
 
 @nox.session(python=False)
@@ -57,19 +64,31 @@ def demo(session: nox.Session) -> None:
 @nox.session(python=False)
 @nox.parametrize("backend", sdbackends.resources.backend_names())
 def matrix(session: nox.Session, backend: str) -> None:
-    """Speed and agreement of one backend, as matrix.yaml has it; results/ gets a report."""
-    plan = environment(session, "matrix-plan", sys.executable, ["-e", "."])
-    asked = ["matrix", "--backend", backend, *session.posargs]
-    if not _said(session, plan.with_name("sdbackends"), *asked, "--list"):
-        session.skip("the matrix has no such cell on this backend")
-    known = json.loads(_said(session, plan.with_name("sdbackends"), "backends", "--json"))
-    python = backend_environment(session, known, backend)
-    worker = next(one["worker"] for one in known if one["name"] == backend)
-    # Gigabytes; a quick run takes what there is.
-    if worker and "--quick" not in session.posargs:
-        run(session, python.with_name("sdbackends"), "env", "create", worker)
-    same_run = [] if "--resume" in session.posargs else ["--resume", "--name", MATRIX_RUN]
-    run(session, python.with_name("sdbackends"), *asked, *same_run)
+    """Speed and agreement of one backend, as matrix.yaml has it; results/ gets a report.
+
+    All sessions of one `nox -s matrix` write into one file of results. A backend whose environment
+    cannot be made here is a line of the report, with the reason.
+    """
+    options = _matrix_options(session.posargs)
+    if options.backend and backend not in ",".join(options.backend).split(","):
+        session.skip(f"--backend {' '.join(options.backend)}")
+    plan = environment(session, "matrix-plan", sys.executable, ["-e", ".[matrix]"])
+    command = plan.with_name("sdbackends")
+    asked = ["matrix", "--backend", backend, *options.others]
+    cells = _said(session, command, *asked, "--list")
+    if options.list or not cells:
+        session.log(cells or "the matrix has no such cell on this backend")
+        return
+    if not options.name and not options.resume:
+        asked += ["--resume", "--name", MATRIX_RUN]
+    known = json.loads(_said(session, command, "backends", "--json"))
+    try:
+        python = backend_environment(session, known, backend, quick=options.quick)
+    except NotMadeError as error:
+        session.warn(str(error))
+        run(session, command, *asked, "--not-installed", str(error))
+        return
+    run(session, python.with_name("sdbackends"), *asked)
 
 
 @nox.session(python=False)
@@ -133,7 +152,9 @@ def run(session: nox.Session, python: Path, *command: str, **more: str) -> None:
         # A shell in which sd-mock was evaluated has the shim here.
         "PYTHONPATH": "",
     }
-    session.run(python, *command, env=environ, external=True)
+    # After Ctrl-C a run of the matrix ends its scripts and writes its report.
+    patient = {"interrupt_timeout": 60.0, "terminate_timeout": 30.0}
+    session.run(python, *command, env=environ, external=True, **patient)
 
 
 def full_environment(session: nox.Session) -> Path:
@@ -157,7 +178,7 @@ def environment(
     """
     folder = ROOT / ".nox" / name
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    stamp = folder / "made-from.json"
+    stamp = folder / STAMP
     base = subprocess.run([interpreter, "-VV"], capture_output=True, text=True).stdout.strip()
     made_from = {"where": str(folder), "python": base, "packages": [torch, *what, _declared()]}
     before = json.loads(stamp.read_text()) if stamp.exists() else {}
@@ -187,30 +208,57 @@ def environment(
     return python
 
 
-def backend_environment(session: nox.Session, known: list[dict[str, Any]], backend: str) -> Path:
-    """The Python of `.nox/matrix-NAME`, with what the backend's yaml asks for.
+def backend_environment(
+    session: nox.Session, known: list[dict[str, Any]], backend: str, *, quick: bool
+) -> Path:
+    """The Python of `.nox/matrix-NAME`, with what the backend's yaml asks for, and its worker's.
 
-    NAME is the first of the backends that ask for just the same.
+    NAME is the first of the backends that ask for just the same. `quick`: what takes gigabytes is
+    used where it is, and not made.
+
+    Raises:
+        NotMadeError: it cannot be had.
     """
 
     def asks(one: dict[str, Any]) -> tuple[str, list[str]]:
         return one["python"], sorted(one["requirements"])
 
     own = next(one for one in known if one["name"] == backend)
-    first = next(one["name"] for one in known if asks(one) == asks(own))
+    name = "matrix-" + next(one["name"] for one in known if asks(one) == asks(own))
     accepted = SpecifierSet(own["python"])
-    fitting = [
-        str(found.path)
-        for found in sdbackends.interpreters.find()
-        if accepted.contains(found.release)
-    ]
+    found = sdbackends.interpreters.find()
+    fitting = [str(one.path) for one in found if accepted.contains(one.release)]
     if not fitting:
-        session.error(f"{backend} needs Python {own['python']}, and no such CPython was found")
+        raise NotMadeError(f"it needs Python {own['python']}, and there is no such CPython here")
+    # An engine in torch's place brings its own libraries.
+    if quick and own["host"] != "torch" and not (ROOT / ".nox" / name / STAMP).exists():
+        whole = f"nox -s \"matrix(backend='{backend}')\""
+        raise NotMadeError(f"its environment takes gigabytes: {whole} without --quick makes it")
     torch = next((line for line in own["requirements"] if line.startswith("torch==")), None)
     others = [line for line in own["requirements"] if line != torch]
     if torch:
         torch = os.environ.get("SD_TORCH") or torch
-    return environment(session, f"matrix-{first}", fitting[0], ["-e", ".[matrix]", *others], torch)
+    try:
+        python = environment(session, name, fitting[0], ["-e", ".[matrix]", *others], torch)
+        if own["worker"] and not quick:
+            run(session, python.with_name("sdbackends"), "env", "create", own["worker"])
+    except nox.command.CommandFailed:
+        wanted = " ".join(own["requirements"])
+        raise NotMadeError(f"pip could not make its environment here: {wanted}") from None
+    return python
+
+
+def _matrix_options(words: list[str]) -> argparse.Namespace:
+    """What a session itself has to know of the words after `--`; `others` are all but --backend."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--backend", action="append", default=[])
+    _, others = parser.parse_known_args(words)
+    parser.add_argument("--name")
+    for flag in ("--quick", "--resume", "--list"):
+        parser.add_argument(flag, action="store_true")
+    options, _ = parser.parse_known_args(words)
+    options.others = [word for word in others if word != "--list"]
+    return options
 
 
 def host_environment(session: nox.Session, full: Path, kind: str) -> Path:
@@ -220,7 +268,7 @@ def host_environment(session: nox.Session, full: Path, kind: str) -> Path:
     """
     folder = ROOT / ".nox" / f"oneflow-host-{kind}"
     python = folder / "bin" / "python"
-    stamp = folder / "made-from.json"
+    stamp = folder / STAMP
     requirements = ROOT / "requirements" / f"oneflow-host-{kind}.txt"
     oneflow = _output(full, "from sdbackends import environments as e; print(e.folder('oneflow'))")
     lent = [_output(Path(oneflow, "bin", "python"), _PURELIB), str(ROOT)]
