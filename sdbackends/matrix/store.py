@@ -124,8 +124,8 @@ def _is_of_one_run(first: Run, second: Run) -> bool:
     return (first.started, first.machine.name) == (second.started, second.machine.name)
 
 
-def replace(path: Path, text: str) -> None:
-    """Give the file this text in one step: a power cut leaves the old file or the new one.
+def replace(path: Path, content: str | bytes) -> None:
+    """Give the file this content in one step: a power cut leaves the old file or the new one.
 
     Raises:
         OSError: the folder or the disk does not take it.
@@ -134,8 +134,8 @@ def replace(path: Path, text: str) -> None:
     mode = path.stat().st_mode & 0o777 if path.exists() else 0o644  # mkstemp gives 0o600
     handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode("utf-8") if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(part, mode)

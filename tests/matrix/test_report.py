@@ -9,6 +9,7 @@ import itertools
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -104,10 +105,13 @@ def test_cells_that_only_some_machines_have_leave_a_mark(
     (tmp_path / "README.md").write_text("<!-- matrix -->\n<!-- /matrix -->\n")
     written = report.write(runs, tmp_path, files, tmp_path / "README.md")
     gaps = 2 * 2  # jax in two precisions on the two other pipelines
-    assert written.html.read_text("utf-8").count('class="gap"') == gaps
+    absent = 2  # pipelines that the second machine has not got
+    page_text = written.html.read_text("utf-8")
+    assert page_text.count('class="gap"') == gaps
+    assert page_text.count("not in its matrix") == absent and "none was right" not in page_text
     for document in (written.markdown, tmp_path / "README.md"):
         text = document.read_text("utf-8")
-        assert text.count("| · ") == gaps
+        assert text.count("| · ") == gaps + absent
         for block in text.split("\n\n"):
             if block.startswith("|"):
                 assert len(set(_bars(block))) == 1
@@ -157,8 +161,8 @@ def test_a_work_that_no_engine_does_right_is_named_all_the_same(
     run, file = pairs[0]
     wrong = tuple(it.model_copy(update={"outcome": "crashed"}) for it in run.cells)
     found = rows([(run.model_copy(update={"cells": wrong}), file)])
-    assert page.markdown(found, Path()).count("none was right") == len(samples.PIPELINES)
-    assert page.html(found).count("none was right") == len(samples.PIPELINES)
+    assert page.markdown(found, Path(), None).count("none was right") == len(samples.PIPELINES)
+    assert page.html(found, []).count("none was right") == len(samples.PIPELINES)
 
 
 def test_engines_that_noise_alone_parts_are_called_level(pairs: list[tuple[Run, Path]]) -> None:
@@ -209,12 +213,14 @@ def test_parts_add_up_to_the_call(shown: list[Row]) -> None:
 def test_no_reason_breaks_the_tables(pairs: list[tuple[Run, Path]], said: str) -> None:
     run, file = pairs[0]
     found = rows([(changed(run, 1, outcome="crashed", reason=said), file)])
-    text = page.markdown(found, Path())
-    plain = page.markdown(rows([(changed(run, 1, outcome="crashed", reason="x"), file)]), Path())
+    text = page.markdown(found, Path(), None)
+    plain = page.markdown(
+        rows([(changed(run, 1, outcome="crashed", reason="x"), file)]), Path(), None
+    )
     assert text.count("\n") == plain.count("\n")
     assert _bars(text) == _bars(plain)
     assert "<script>" not in text.replace("\\<script>", "")
-    assert "<script>" not in page.html(found).replace("<script>\n", "")
+    assert "<script>" not in page.html(found, []).replace("<script>\n", "")
 
 
 def _bars(text: str) -> list[int]:
@@ -223,7 +229,7 @@ def _bars(text: str) -> list[int]:
 
 
 def test_tables_have_the_same_columns_in_each_line(shown: list[Row]) -> None:
-    for block in page.markdown(shown, Path()).split("\n\n"):
+    for block in page.markdown(shown, Path(), None).split("\n\n"):
         if block.startswith("|"):
             assert len(set(_bars(block))) == 1
 
@@ -247,8 +253,21 @@ def test_large_pictures_become_thumbnails(pairs: list[tuple[Run, Path]], tmp_pat
     (tile,) = pictures.tiles(
         rows([(run.model_copy(update={"cells": (drawn,)}), tmp_path / "run.json")])
     )
-    head, _, data = (tile.picture or "").partition(",")
+    head, _, data = pictures.data(tile.picture or Image.new("1", (1, 1))).partition(",")
     assert head == "data:image/webp;base64" and len(base64.b64decode(data)) < 40_000
+
+
+def test_the_sheet_shows_every_picture_at_its_place(
+    pairs: list[tuple[Run, Path]], tmp_path: Path
+) -> None:
+    runs, files = zip(*pairs, strict=True)
+    written = report.write(runs, tmp_path, files)
+    assert "](pictures.webp)" in written.markdown.read_text("utf-8")
+    drawn = len(pictures.tiles(rows(pairs)))
+    with Image.open(tmp_path / "pictures.webp") as sheet:
+        # The left half of a tile is one colour in the samples, but for a circle.
+        red, _, blue = np.moveaxis(np.asarray(sheet.convert("RGB")), 2, 0)
+    assert int(((blue > 150) & (red < 150)).sum()) > drawn * 0.4 * 128 * 128
 
 
 def test_a_picture_that_is_gone_is_said(pairs: list[tuple[Run, Path]], tmp_path: Path) -> None:
@@ -319,7 +338,7 @@ def test_a_run_without_a_measured_cell_has_a_report(pairs: list[tuple[Run, Path]
         CellResult(cell=it.cell, outcome="not-installed", reason="not here") for it in run.cells
     )
     found = rows([(run.model_copy(update={"cells": missing}), file)])
-    assert "not here" in page.html(found) and "not here" in page.markdown(found, Path())
+    assert "not here" in page.html(found, []) and "not here" in page.markdown(found, Path(), None)
 
 
 @pytest.mark.parametrize(

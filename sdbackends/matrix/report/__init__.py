@@ -1,7 +1,8 @@
 """The report: runs of one or many machines in; report.html, report.md and report.csv out.
 
 `rows` makes one row a cell with its figures; `overview`, `charts`, `scatter` and `pictures` group
-them for the page; `templates/` holds how it looks. The page needs no network and no other file.
+them for the page; `templates/` holds how it looks. The page needs no network and no other file;
+report.md shows pictures.webp, because a forge shows no pictures that stand in the text.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from sdbackends.matrix import store
 from sdbackends.matrix.report import into as document
 from sdbackends.matrix.results import Run
 
+_SHEET = "pictures.webp"
+
 
 @dataclass(frozen=True)
 class Written:
@@ -27,12 +30,12 @@ class Written:
 
 
 def write(
-    runs: Sequence[Run], folder: Path, files: Sequence[Path], into: Path | None = None
+    runs: Sequence[Run], folder: Path, sources: Sequence[Path], into: Path | None = None
 ) -> Written:
     """Write the report of `runs` into `folder`, over an older one.
 
     Args:
-        files: the JSON file of each run; its pictures are found from there.
+        sources: the JSON file of each run; its pictures are found from there.
         into: a document that gets the short table between its two lines, see `into`.
 
     Raises:
@@ -40,31 +43,34 @@ def write(
         UsageError: the document has no place for the table, or something cannot be written.
     """
     try:
-        from sdbackends.matrix.report import csv_table, page
+        from sdbackends.matrix.report import csv_table, page, pictures, sheet
         from sdbackends.matrix.report.rows import rows
     except ModuleNotFoundError as error:
         mend = pip_install("sdbackends[matrix]")
         raise SdError(f"the report needs the package {error.name}", mend=mend) from None
-    shown = rows(zip(runs, files, strict=True))
+    shown = rows(zip(runs, sources, strict=True))
     written = Written(folder / "report.html", folder / "report.md", folder / "report.csv")
-    # Every text is made before the first is written: a failure leaves an older report whole.
-    texts = {
-        written.html: page.html(shown),
-        written.markdown: page.markdown(shown, folder),
+    drawn = pictures.sheets(shown)
+    # Everything is made before the first file is written: a failure leaves an older report whole.
+    files: dict[Path, str | bytes] = {
+        written.html: page.html(shown, drawn),
+        written.markdown: page.markdown(shown, folder, _SHEET if drawn else None),
         written.csv: csv_table.csv_text(shown),
     }
+    if drawn:
+        files[folder / _SHEET] = sheet.webp(drawn)
     if into is not None:
         details = document.link(written.markdown, into.parent)
-        texts[into] = document.with_table(page.short(shown, details), into)
-    _write(texts)
+        files[into] = document.with_table(page.short(shown, details), into)
+    _write(files)
     return written
 
 
-def _write(texts: dict[Path, str]) -> None:
-    for path, text in texts.items():
+def _write(files: dict[Path, str | bytes]) -> None:
+    for path, content in files.items():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            store.replace(path, text)
+            store.replace(path, content)
         except OSError as error:
             raise UsageError(
                 f"{path.name} cannot be written",

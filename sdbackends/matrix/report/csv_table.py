@@ -45,6 +45,7 @@ def _record(row: Row) -> dict[str, Any]:
         **_agreement(row),
         "importing_s": result.timings.importing,
         "loading_s": result.timings.loading,
+        "capture_s": result.timings.capture,
         "build_cold_s": result.timings.build_cold,
         "build_cached_s": result.timings.build_cached,
         "first_image_s": result.timings.first_image,
@@ -52,6 +53,7 @@ def _record(row: Row) -> dict[str, Any]:
         "peak_gpu_bytes": result.memory.peak_gpu,
         "weights_bytes": result.memory.weights,
         "command": result.command,
+        "script": result.script,
     }
 
 

@@ -33,6 +33,12 @@ def of_cell(row: Row) -> Pairs:
     return pairs
 
 
+def commands(row: Row) -> Pairs:
+    """What a command does, and the command."""
+    both = (("measure it again", row.result.command), ("draw its picture alone", row.result.script))
+    return [(title, " ".join(command.split())) for title, command in both if command]
+
+
 def speed(row: Row) -> str:
     """Against the reference; its own is in steps a second."""
     if row.ratio and not row.is_reference:
@@ -92,6 +98,7 @@ def _timings(row: Row) -> Iterator[tuple[str, str]]:
     for name, value in (
         ("importing", timings.importing),
         ("loading", timings.loading),
+        ("capture", timings.capture),
         ("building, empty cache", timings.build_cold),
         ("building, from the cache", timings.build_cached),
         ("first picture", timings.first_image),

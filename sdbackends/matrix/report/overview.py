@@ -26,7 +26,8 @@ class Rank:
 
 @dataclass(frozen=True)
 class Winners:
-    """One work's right cells on each machine, fastest first."""
+    """One work's right cells on each machine, fastest first; none of a machine that has not got
+    the work in its matrix, and an empty tuple where no cell was right."""
 
     cell: Cell
     ranks: dict[str, tuple[Rank, ...]]
@@ -84,7 +85,8 @@ def winners(rows: Sequence[Row]) -> list[Winners]:
     lines = []
     for same in _by_work(rows):
         by_place = {place: [row for row in same if row.place == place] for place in places}
-        lines.append(Winners(same[0].cell, {place: _ranks(by_place[place]) for place in places}))
+        ranks = {place: _ranks(there) for place, there in by_place.items() if there}
+        lines.append(Winners(same[0].cell, ranks))
     return lines
 
 

@@ -16,7 +16,7 @@ import jinja2
 from sdbackends import __version__
 from sdbackends.matrix.report import charts, details, into, overview, pictures, scatter, words
 from sdbackends.matrix.report.rows import Row, device_of
-from sdbackends.matrix.results import Cell, Run
+from sdbackends.matrix.results import Run
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _CONTENTS = (
@@ -49,20 +49,13 @@ class Filter:
     values: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Sheet:
-    """The pictures of one work on one machine."""
-
-    cell: Cell
-    place: str
-    tiles: tuple[pictures.Tile, ...]
-
-
-def html(rows: Sequence[Row]) -> str:
+def html(rows: Sequence[Row], sheets: Sequence[pictures.Sheet]) -> str:
     """The whole page: styles, script and pictures are in it."""
     sections = charts.sections(rows)
     ids = {section.id for section in sections}
-    gone = {"latency", "building", "memory", "roofline"} - ids
+    gone = {"latency", "building", "memory", "roofline"} - ids | (
+        {"pictures"} if not sheets else set()
+    )
     return (
         _environment(escape=True)
         .get_template("report.html.j2")
@@ -71,7 +64,7 @@ def html(rows: Sequence[Row]) -> str:
             version=__version__,
             contents=[entry for entry in _CONTENTS if entry[0] not in gone],
             filters=_filters(rows),
-            sheets=_sheets(rows),
+            sheets=sheets,
             sections=sections,
             plot=scatter.plot(rows),
             map_colours=pictures.MAP_COLOURS,
@@ -79,11 +72,13 @@ def html(rows: Sequence[Row]) -> str:
     )
 
 
-def markdown(rows: Sequence[Row], folder: Path) -> str:
-    """The tables alone, for a repository's page; links are as seen from `folder`."""
+def markdown(rows: Sequence[Row], folder: Path, sheet: str | None) -> str:
+    """The tables for a repository's page; links are as seen from `folder`, where `sheet` is."""
     files = {id(row.run): into.link(row.file, folder) for row in rows}
     template = _environment(escape=False).get_template("report.md.j2")
-    return template.render(**_shared(rows), files=[files[id(run)] for run in _runs(rows)])
+    return template.render(
+        **_shared(rows), sheet=sheet, files=[files[id(run)] for run in _runs(rows)]
+    )
 
 
 def short(rows: Sequence[Row], details: str) -> str:
@@ -124,6 +119,8 @@ def _environment(*, escape: bool) -> jinja2.Environment:
         "work": words.work,
         "sign": words.SIGNS.__getitem__,
         "details": details.of_cell,
+        "data": pictures.data,
+        "commands": details.commands,
         "speed": details.speed,
         "closeness": details.closeness,
         "provenance": details.of_run,
@@ -164,13 +161,6 @@ def _filters(rows: Sequence[Row]) -> list[Filter]:
         for name, values in columns.items()
     ]
     return [axis for axis in axes if len(axis.values) > 1]
-
-
-def _sheets(rows: Sequence[Row]) -> list[Sheet]:
-    groups: dict[tuple[object, ...], list[pictures.Tile]] = {}
-    for tile in pictures.tiles(rows):
-        groups.setdefault((tile.row.place, *tile.row.work), []).append(tile)
-    return [Sheet(tiles[0].row.cell, tiles[0].row.place, tuple(tiles)) for tiles in groups.values()]
 
 
 def _summary(rows: Sequence[Row], runs: Sequence[Run]) -> str:

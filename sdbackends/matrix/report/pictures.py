@@ -1,8 +1,8 @@
-"""The contact sheet's pictures, as data that stands in the page: thumbnails and difference maps.
+"""The contact sheet's pictures: thumbnails and difference maps.
 
-A picture file and the reference's come in; `data:` URIs go out, so that the page needs no other
-file. Differences are taken at full size; only then is the map made small, keeping the largest
-difference of each spot, so that a single wrong pixel stays visible.
+A picture file and the reference's come in; small pictures go out, and for the page `data:` URIs,
+so that it needs no other file. Differences are taken at full size; only then is the map made
+small, keeping the largest difference of each spot, so that a single wrong pixel stays visible.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from PIL import Image, ImageChops, ImageFilter, ImageOps
 
 from sdbackends.matrix.report.rows import Row, reference_of
+from sdbackends.matrix.results import Cell
 
 EDGE = 192
 #: Black to yellow over red, of equal steps to the eye; told apart without colour too.
@@ -30,10 +31,26 @@ class Tile:
     """One cell on the contact sheet; `lacks` says why there is no picture or no map."""
 
     row: Row
-    picture: str | None = None
-    difference: str | None = None
+    picture: Image.Image | None = None
+    difference: Image.Image | None = None
     is_reference: bool = False
     lacks: str = ""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """The pictures of one work on one machine."""
+
+    cell: Cell
+    place: str
+    tiles: tuple[Tile, ...]
+
+
+def sheets(rows: Sequence[Row]) -> list[Sheet]:
+    groups: dict[tuple[object, ...], list[Tile]] = {}
+    for tile in tiles(rows):
+        groups.setdefault((tile.row.place, *tile.row.work), []).append(tile)
+    return [Sheet(same[0].row.cell, same[0].row.place, tuple(same)) for same in groups.values()]
 
 
 def tiles(rows: Sequence[Row]) -> list[Tile]:
@@ -47,13 +64,13 @@ def _tile(row: Row, rows: Sequence[Row]) -> Tile:
     if picture is None:
         return Tile(row, lacks=f"{row.result.picture} is not beside the results file")
     if reference is row:
-        return Tile(row, _data(picture), is_reference=True)
+        return Tile(row, _small(picture), is_reference=True)
     other = _open(reference.picture) if reference else None
     if other is None:
-        return Tile(row, _data(picture), lacks="no picture of the reference to compare")
+        return Tile(row, _small(picture), lacks="no picture of the reference to compare")
     if other.size != picture.size:
-        return Tile(row, _data(picture), lacks="another size than the reference's")
-    return Tile(row, _data(picture), _data(difference_map(picture, other)))
+        return Tile(row, _small(picture), lacks="another size than the reference's")
+    return Tile(row, _small(picture), difference_map(picture, other))
 
 
 def difference_map(first: Image.Image, second: Image.Image) -> Image.Image:
@@ -65,6 +82,12 @@ def difference_map(first: Image.Image, second: Image.Image) -> Image.Image:
     coloured = largest.point(_LOGARITHMIC)
     coloured.putpalette(_palette())  # 256 colours: a third of the bytes of RGB
     return coloured
+
+
+def _small(picture: Image.Image) -> Image.Image:
+    small = picture.copy()
+    small.thumbnail((EDGE, EDGE))  # never larger than it was
+    return small
 
 
 def _palette() -> bytes:
@@ -83,13 +106,11 @@ def _open(path: Path | None) -> Image.Image | None:
         return None
 
 
-def _data(picture: Image.Image) -> str:
-    """Small pictures stay as they are, to the pixel; large ones become thumbnails."""
+def data(picture: Image.Image) -> str:
+    """As a `data:` URI: small pictures and maps to the pixel, thumbnails in few bytes."""
     file = io.BytesIO()
-    if max(picture.size) > EDGE:
-        small = picture.copy()
-        small.thumbnail((EDGE, EDGE))
-        small.save(file, "WEBP", quality=80)
+    if picture.mode == "RGB" and max(picture.size) >= EDGE:
+        picture.save(file, "WEBP", quality=80)
         kind = "webp"
     else:
         picture.save(file, "PNG", optimize=True)
