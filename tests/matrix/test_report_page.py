@@ -67,6 +67,17 @@ def page(chromium: Browser, address: str) -> Iterator[Page]:
     assert {url.partition("?")[0] for url in fetched if not url.startswith("data:")} == {address}
 
 
+def test_a_machine_without_a_browser_is_told_how_to_have_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SD_TEST_BROWSER", "/nowhere/chrome")
+    with pytest.raises(pytest.fail.Exception, match=r"mend: .*SD_TEST_BROWSER=none"), browser():
+        pass
+    monkeypatch.setenv("SD_TEST_BROWSER", "none")
+    with pytest.raises(pytest.skip.Exception, match="has no browser"), browser():
+        pass
+
+
 def choose(page: Page, axis: str, value: str) -> None:
     page.locator("#filters details").evaluate("details => { details.open = true }")
     page.locator(f"#filters input[name={axis}][value='{value}']").check()
@@ -146,7 +157,20 @@ def test_a_cell_of_the_matrix_opens_its_command(page: Page) -> None:
     page.locator("#matrix .cell.wrong").first.click()
     opened = page.locator("details.result[open]")
     assert opened.count() == 1
-    assert "sdbackends matrix --quick --cell" in opened.locator("pre").inner_text()
+    assert "sdbackends matrix --quick --cell" in opened.locator("pre").first.inner_text()
+
+
+def test_commands_are_copied_one_by_one(page: Page) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.locator("#matrix .cell.ok").first.click()
+    opened = page.locator("details.result[open]")
+    commands = opened.locator("pre").all_inner_texts()
+    assert [command.split()[1] for command in commands] == ["matrix", "run"]
+    for place, command in enumerate(commands):
+        opened.locator("button[data-copy]").nth(place).click()
+        page.wait_for_function(
+            "command => navigator.clipboard.readText().then(text => text === command)", arg=command
+        )
 
 
 def test_words_of_a_crashed_process_stay_words(page: Page) -> None:
@@ -165,6 +189,25 @@ def test_a_phone_scrolls_in_one_direction(page: Page) -> None:
     assert answer and answer["y"] < PHONE["height"]
     heads = page.locator("#matrix tbody th").evaluate_all("all => all.map(it => it.offsetWidth)")
     assert all(100 <= width <= 200 for width in heads)
+    # Scrolled aside, a line still says which pipeline it is.
+    table = page.locator("#matrix .sticky").first
+    table.evaluate("it => { it.scrollLeft = 300 }")
+    box, frame = table.locator("tbody th").first.bounding_box(), table.bounding_box()
+    assert box and frame and box["x"] == pytest.approx(frame["x"], abs=2)
+    assert table.evaluate("it => it.scrollLeft") == 300
+
+
+def test_right_and_wrong_differ_without_colour(page: Page) -> None:
+    found = page.locator("#matrix").evaluate(
+        """matrix => ["ok", "wrong", "other"].map((state) => {
+          const cell = matrix.querySelector(`.cell.${state}`);
+          return [cell.querySelector(".sign").textContent, getComputedStyle(cell).borderLeftStyle];
+        })"""
+    )
+    signs, borders = zip(*found, strict=True)
+    assert signs[:2] == ("✓", "✗") and len(set(signs)) == len(set(borders)) == 3
+    points = page.locator("#scatter .mark.ok circle, #scatter .mark.wrong path")
+    assert points.count() == page.locator("#scatter .mark").count()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
