@@ -6,15 +6,18 @@ import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from sdbackends.cli.on_ray import spread
 from sdbackends.errors import SdError, UsageError
 
 if TYPE_CHECKING:
+    from sdbackends.cli.on_ray import Spread
     from sdbackends.matrix.book import Order
     from sdbackends.matrix.model import Matrix
+    from sdbackends.matrix.ray.run import Gathered
     from sdbackends.matrix.results import Cell
     from sdbackends.matrix.run import Finished
 
@@ -59,6 +62,27 @@ def matrix(
             show_default=False,
         ),
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Spread the cells over the Ray cluster there: auto (the one that this machine is "
+            "in), or HOST:PORT.",
+            show_default=False,
+        ),
+    ] = None,
+    accelerator: Annotated[
+        list[str] | None,
+        _several("A,B,…", "With --ray: each GPU cell once on each of these, as H100,A100."),
+    ] = None,
+    ray_env: Annotated[
+        Literal["present", "pip"] | None,
+        typer.Option(
+            help="With --ray: what engines run in. present: what the nodes have installed. pip: "
+            "Ray builds one for each backend, from its yaml.  [default: present]",
+            show_default=False,
+        ),
+    ] = None,
     schema: Annotated[
         bool, typer.Option("--schema", help="Write the JSON Schema of matrix.yaml.")
     ] = False,
@@ -72,6 +96,8 @@ def matrix(
     sdbackends matrix --resume           go on with the newest run after Ctrl-C
     sdbackends matrix --cell ID          one cell alone, anew
     sdbackends matrix --file mine.yaml   a matrix of your own
+    sdbackends matrix --ray auto         the cells on the nodes of this Ray cluster
+    sdbackends matrix --ray auto --accelerator H100,A100 --backend torch,jax
 
     A cell is a pipeline's script, a backend, a precision, a size and so on; matrix.yaml lists them.
     Each is measured for speed in turn with torch, and for agreement with torch at fp32. The results
@@ -89,19 +115,33 @@ def matrix(
         typer.echo(text(), nl=False)
         return
     planned = plan.load(file)
-    _known_cells(cell or (), planned, quick)
-    cells = plan.cells(
-        planned,
-        quick=quick,
-        backends=_known(backend, "backend"),
-        pipelines=_known(pipeline, "pipeline"),
-        precisions=_known(precision, "precision"),
-        sizes=_known(size, "size"),
-        ids=cell or None,
-    )
-    if list_:
-        _list(cells)
-        return
+    filters: dict[str, Any] = {
+        "backends": _known(backend, "backend"),
+        "pipelines": _known(pipeline, "pipeline"),
+        "precisions": _known(precision, "precision"),
+        "sizes": _known(size, "size"),
+        "ids": cell or None,
+    }
+    with spread(ray, accelerator, ray_env) as cluster:
+        device = cluster.device if cluster else None
+        _known_cells(cell or (), planned, quick, device)
+        cells = plan.cells(planned, quick=quick, device=device, **filters)
+        if list_:
+            _list(cells, here=cluster is None)
+            return
+        _need_cells(cells, quick)
+        _need_packages()
+        from sdbackends.matrix.book import Order
+
+        order = Order(planned, cells, quick, output, name, resume, file, not_installed or "")
+        with _ended_like_ctrl_c():
+            finished = _with_progress(order, cluster)
+    _say(finished)
+    code = _INTERRUPTED if finished.interrupted else int(finished.failed)
+    raise typer.Exit(code)
+
+
+def _need_cells(cells: Sequence[Cell], quick: bool) -> None:
     if not cells:
         raise UsageError(
             "the matrix has no such cell",
@@ -109,15 +149,6 @@ def matrix(
             "--precision, --size and --cell",
             mend=f"`sdbackends matrix {'--quick ' if quick else ''}--list` shows the cells",
         )
-    _need_packages()
-    from sdbackends.matrix.book import Order
-
-    order = Order(planned, cells, quick, output, name, resume, file, not_installed or "")
-    with _ended_like_ctrl_c():
-        finished = _with_progress(order)
-    _say(finished)
-    code = _INTERRUPTED if finished.interrupted else int(finished.failed)
-    raise typer.Exit(code)
 
 
 def _known(given: Sequence[str] | None, axis: str) -> list[Any] | None:
@@ -149,20 +180,24 @@ def _known(given: Sequence[str] | None, axis: str) -> list[Any] | None:
     return None if model.ALL in checked else checked
 
 
-def _known_cells(ids: Sequence[str], planned: Matrix, quick: bool) -> None:
+def _known_cells(ids: Sequence[str], planned: Matrix, quick: bool, device: str | None) -> None:
     """Nothing, when all of them are in that part of the matrix."""
     from difflib import get_close_matches
 
     from sdbackends.matrix import plan
 
-    lacking = set(ids) - {cell.id for cell in plan.cells(planned, quick=quick, ids=ids)}
+    lacking = set(ids) - {
+        cell.id for cell in plan.cells(planned, quick=quick, ids=ids, device=device)
+    }
     if not lacking:
         return
     unknown = min(lacking)
-    there = [cell.id for cell in plan.cells(planned, quick=quick)]
+    there = [cell.id for cell in plan.cells(planned, quick=quick, device=device)]
     near = get_close_matches(unknown, there, n=1)
     list_them = f"`sdbackends matrix {'--quick ' if quick else ''}--list` shows the cells"
-    other_part = unknown in {cell.id for cell in plan.cells(planned, quick=not quick)}
+    other_part = unknown in {
+        cell.id for cell in plan.cells(planned, quick=not quick, device=device)
+    }
     raise UsageError(
         f"there is no cell {unknown!r}",
         where=f"the {'quick' if quick else 'full'} part of the matrix",
@@ -171,12 +206,13 @@ def _known_cells(ids: Sequence[str], planned: Matrix, quick: bool) -> None:
     )
 
 
-def _list(cells: Iterable[Cell]) -> None:
+def _list(cells: Iterable[Cell], *, here: bool) -> None:
+    """Of cells that run elsewhere nobody knows here whether they can."""
     from sdbackends.matrix.starting import refusal
 
     for cell in cells:
-        refused = refusal(cell)
-        state = refused.outcome if refused else "ready"
+        refused = refusal(cell) if here else None
+        state = refused.outcome if refused else "ready" if here else "planned"
         typer.echo(f"{state:<14} {cell.id}" + (f"  ({refused.reason})" if refused else ""))
 
 
@@ -207,7 +243,7 @@ def _ended_like_ctrl_c() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _with_progress(order: Order) -> Finished:
+def _with_progress(order: Order, cluster: Spread | None) -> Finished | Gathered:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -221,7 +257,8 @@ def _with_progress(order: Order) -> Finished:
     )
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     with Progress(*looks, console=console) as progress:
-        task = progress.add_task("", total=len(order.cells))
+        total = len(cluster.jobs(order.cells) if cluster else order.cells)
+        task = progress.add_task("", total=total)
 
         def doing(what: str) -> None:
             progress.update(task, description=what)
@@ -230,12 +267,16 @@ def _with_progress(order: Order) -> Finished:
             progress.console.print(line, markup=False)
             progress.advance(task)
 
+        if cluster is not None:
+            return cluster.measure(order, doing=doing, done=done)
         return run(order, doing=doing, done=done)
 
 
-def _say(finished: Finished) -> None:
+def _say(finished: Finished | Gathered) -> None:
     counts = ", ".join(f"{count} {outcome}" for outcome, count in finished.outcomes.items())
-    typer.echo(f"\n{counts or 'no cell was finished'}\nresults: {finished.path}")
+    typer.echo(f"\n{counts or 'no cell was finished'}")
+    for path in finished.paths:
+        typer.echo(f"results: {path}")
     for path in finished.reports:
         typer.echo(f"report:  {path}")
     if finished.interrupted:

@@ -44,6 +44,10 @@ class Finished:
         return self.path.stem
 
     @property
+    def paths(self) -> tuple[Path, ...]:
+        return (self.path,)
+
+    @property
     def outcomes(self) -> Counter[str]:
         """Of the cells that were asked for."""
         asked = set(self.asked)

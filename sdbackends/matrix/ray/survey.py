@@ -1,0 +1,80 @@
+"""What the nodes are: each is asked once, and one of each kind is probed for its ceilings.
+
+The questions are Ray tasks that are bound to their node. A node that cannot answer cannot measure
+either: at the start that ends the run with the mend; one that joins later is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from sdbackends import say
+from sdbackends.errors import SdError
+from sdbackends.machine import pip_install
+from sdbackends.matrix.book import Book
+from sdbackends.matrix.ray import task
+from sdbackends.matrix.ray.cluster import Node, on, start
+from sdbackends.matrix.ray.lost import last_line
+from sdbackends.matrix.ray.shelf import Shelf
+from sdbackends.matrix.results import Ceilings
+
+#: Seconds for a probe, which waits until nothing else is on the node.
+_PATIENCE = 600
+
+
+class Survey:
+    """`env`: Ray's description of the environment in which the nodes answer."""
+
+    def __init__(self, shelf: Shelf, env: dict[str, Any]) -> None:
+        self._shelf, self._env = shelf, env
+        self._silent: set[str] = set()
+
+    def learn(self, nodes: Iterable[Node], *, gpu: bool) -> None:
+        """Enter these nodes on the shelf, as far as they answer."""
+        import ray
+
+        new = [
+            node
+            for node in nodes
+            if node.id not in self._silent and not self._shelf.knows(node.id, gpu=gpu)
+        ]
+        asked = [(node, self._ask(task.describe, node, gpu=gpu)) for node in new]
+        probes: list[tuple[Book, Any]] = []
+        for node, ref in asked:
+            try:
+                book = self._shelf.enter(node, ray.get(ref), gpu=gpu)
+            except ray.exceptions.RayError as error:
+                self._silent.add(node.id)
+                say.warn(f"{node.label} is left out: {last_line(error)}")
+                continue
+            if book.run.ceilings == Ceilings() and book not in [one for one, _ in probes]:
+                probes.append((book, self._ask(task.ceilings, node, gpu=gpu, alone=True)))
+        for book, ref in probes:
+            try:
+                found = ray.get(ref, timeout=_PATIENCE)
+            except ray.exceptions.RayError as error:
+                say.warn(f"the ceilings of {book.run.machine.name}: {last_line(error)}")
+            else:
+                book.run = book.run.model_copy(update={"ceilings": found})
+
+    def check(self) -> None:
+        """Nothing, when some node has answered.
+
+        Raises:
+            SdError: none has.
+        """
+        if not self._shelf.books:
+            raise SdError(
+                "no node of the cluster can measure",
+                why="each of them was asked what it is, and what it answered is above",
+                mend=f"on each node: {pip_install('sdbackends[matrix]')}; or --ray-env pip here",
+            )
+
+    def _ask(
+        self, question: Callable[..., object], node: Node, *, gpu: bool, alone: bool = False
+    ) -> Any:
+        options: dict[str, Any] = {"num_cpus": node.cpus if alone else 0, **on(node)}
+        if gpu and alone:
+            options["num_gpus"] = 1
+        return start(question, options={**options, "runtime_env": self._env}, gpu=gpu)

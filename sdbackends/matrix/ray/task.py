@@ -1,0 +1,86 @@
+"""What runs on a node: one cell on a bench of its own, or a question about the machine.
+
+These functions are Ray tasks. What Ray changes in its processes is undone first (the number of
+threads, the GPUs that a CPU cell would see), so that a cell meets what it meets at home.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import psutil
+
+from sdbackends.matrix import machine, probe
+from sdbackends.matrix.bench import Bench
+from sdbackends.matrix.book import Order
+from sdbackends.matrix.results import Ceilings, Cell, CellResult, Machine
+
+
+@dataclass(frozen=True)
+class Begun:
+    """The first word of a cell: Ray has found a node for it."""
+
+    node: str
+
+
+@dataclass(frozen=True)
+class Done:
+    """The last one. `drawn`: the picture, a PNG."""
+
+    result: CellResult
+    drawn: bytes | None
+
+
+def measure(cell: Cell, order: Order, *, gpu: bool) -> Iterator[Begun | Done]:
+    """The cell, with its own reference beside it and its own torch to agree with.
+
+    Where the task is cancelled, Ray raises KeyboardInterrupt here, and the bench ends its scripts.
+    """
+    import ray
+
+    _threads_as_at_home()
+    if not gpu:
+        _hide_gpus()
+    yield Begun(ray.get_runtime_context().get_node_id())
+    with Bench(order.matrix, quick=order.quick) as bench:
+        result = bench.measure(cell)
+        yield Done(result, bench.picture(result))
+
+
+def describe(*, gpu: bool) -> Machine:
+    """The node as a cell on it sees it: without its GPUs where the cell runs on the CPU."""
+    _threads_as_at_home()
+    if gpu:
+        # It is asked while cells may hold the GPUs, so Ray has given it none.
+        _as_started("CUDA_VISIBLE_DEVICES")
+    else:
+        _hide_gpus()
+    return machine.describe()
+
+
+def ceilings(*, gpu: bool) -> Ceilings:
+    """What the node can do at most."""
+    _threads_as_at_home()
+    if not gpu:
+        _hide_gpus()
+    return probe.ceilings()
+
+
+def _threads_as_at_home() -> None:
+    """Ray sets it to the number of the task's CPUs, or to 1, after the process has begun."""
+    _as_started("OMP_NUM_THREADS")
+
+
+def _hide_gpus() -> None:
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
+def _as_started(variable: str) -> None:
+    """Give the variable the value with which this process was started."""
+    value = psutil.Process().environ().get(variable)
+    if value is None:
+        os.environ.pop(variable, None)
+    else:
+        os.environ[variable] = value
