@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,27 +14,22 @@ from sdbackends import catalog, engines, resources
 from sdbackends.matrix import cell as measuring
 from sdbackends.matrix.reference import Reference
 from sdbackends.matrix.results import Cell, CellResult
+from tests.matrix import faulty_backends
 
 pytestmark = pytest.mark.slow
-PLUGINS = Path(__file__).parent / "plugins"
 
 
 @pytest.fixture(scope="module")
 def plugins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The faulty backends beside the true ones, here and in the processes that are started."""
-    folder = tmp_path_factory.mktemp("catalog") / "backends"
-    shutil.copytree(resources.backends_dir(), folder)
-    faulty = list((PLUGINS / "backends").glob("*.yaml"))
-    for path in faulty:
-        shutil.copy(path, folder)
-    path = os.pathsep.join(filter(None, [str(PLUGINS), os.environ.get("PYTHONPATH")]))
+    folder = faulty_backends.beside_the_true_ones(tmp_path_factory.mktemp("catalog"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", path)
-        patch.setenv("SD_TEST_BACKENDS", str(folder))
+        for name, value in faulty_backends.variables(folder).items():
+            patch.setenv(name, value)
         patch.setattr(resources, "backends_dir", lambda: folder)
         patch.setattr(catalog, "backends_dir", lambda: folder)
-        for one in faulty:
-            patch.setitem(engines.ENGINES, one.stem, "")
+        for name in faulty_backends.NAMES:
+            patch.setitem(engines.ENGINES, name, "")
         yield
 
 
@@ -144,9 +137,14 @@ def test_a_bad_engine_is_named_as_what_it_is(
     assert living.draw() is not None and living.failed is None
 
 
-def test_a_hanging_engine_is_ended_at_its_limit(living: Reference, tmp_path: Path) -> None:
-    result = run("hanging", tmp_path, living, limit_seconds=30)
-    assert result.outcome == "slow-limit"
+@pytest.mark.parametrize(
+    ("backend", "words"), [("hanging", "it hangs"), ("computing", "it was still working")]
+)
+def test_an_engine_without_end_is_ended_at_its_limit(
+    living: Reference, tmp_path: Path, backend: str, words: str
+) -> None:
+    result = run(backend, tmp_path, living, limit_seconds=30)
+    assert result.outcome == "slow-limit" and words in result.reason
     assert "after 30 s" in result.reason and result.timings.images == ()
     assert not of_ours(tmp_path)
     assert living.draw() is not None

@@ -1,4 +1,4 @@
-"""Engines with one fault each, for the tests of the matrix: they stand on eager torch."""
+"""Engines with one fault each, and one with none, for the matrix: they stand on eager torch."""
 
 from __future__ import annotations
 
@@ -33,6 +33,10 @@ class Faulty(ModuleEngine):
         pass
 
 
+class Good(Faulty):
+    pass
+
+
 class Crashing(Faulty):
     def fault(self) -> None:
         if self.calls > 5:
@@ -43,6 +47,12 @@ class Hanging(Faulty):
     def fault(self) -> None:
         if self.calls > 5:
             time.sleep(3600)
+
+
+class Computing(Faulty):
+    def fault(self) -> None:
+        while self.calls > 5:
+            pass
 
 
 class Leaking(Faulty):
