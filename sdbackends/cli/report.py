@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from sdbackends.matrix.results import Run
 
 _HERE = Path("results")
-_CHANGES = "What changed (with --against)"
 
 
 def report(
@@ -45,9 +44,8 @@ def report(
         typer.Option(
             metavar="FILE|FOLDER",
             help="Older results: say what changed since; exit code 1 if it got worse than the "
-            "two limits below allow.",
+            "limits below allow.",
             show_default=False,
-            rich_help_panel=_CHANGES,
         ),
     ] = None,
     slower: Annotated[
@@ -56,9 +54,8 @@ def report(
             metavar="PERCENT",
             min=0,
             max=100,
-            help="A cell may lose so much of its speed. Two quick runs of the same code on a "
-            "quiet machine differ by less than 10.",
-            rich_help_panel=_CHANGES,
+            help="With --against: a cell may lose so much of its speed. 10 is what two runs of the "
+            "same code on a quiet machine shall agree within.",
         ),
     ] = 10,
     wronger: Annotated[
@@ -66,9 +63,8 @@ def report(
         typer.Option(
             metavar="TIMES",
             min=1,
-            help="The error of a part or of the picture may grow so many times. Errors that are "
-            "rounding, below a twentieth of the tolerance, do not count.",
-            rich_help_panel=_CHANGES,
+            help="With --against: the error of a part or of the picture may grow so many times. "
+            "Errors that are rounding, below a twentieth of the tolerance, do not count.",
         ),
     ] = 2,
     told: Annotated[
@@ -77,8 +73,7 @@ def report(
             metavar="PERCENT",
             min=0,
             max=100,
-            help="Smaller changes of speed are not worth a line.",
-            rich_help_panel=_CHANGES,
+            help="With --against: smaller changes of speed are not worth a line.",
         ),
     ] = 5,
 ) -> None:
@@ -96,7 +91,8 @@ def report(
     Speeds are compared as ratios to the reference that was timed in turn with the cell, so a slow
     day of the machine is no change. A change is told where the raw samples cannot explain it (a
     bootstrap, 95%). A cell measured on a busy machine, or from fewer than three samples, is told
-    and gets no verdict. A cell that was right and is not any more is always too much.
+    and gets no verdict. A cell that was right and is not any more is always too
+    much, unless its engine is not installed now.
     """
     from sdbackends.matrix import report as reports
     from sdbackends.matrix import store

@@ -80,7 +80,7 @@ def sections(rows: Sequence[Row]) -> list[Section]:
         Section(
             "latency",
             "Where the time of a picture goes",
-            "Medians in a warm process; together they are one whole call.",
+            "Medians in a warm process; together they are one whole call, which draws the batch.",
             _LATENCY,
             _charts(rows, _latency),
             stacked=True,

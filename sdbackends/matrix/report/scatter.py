@@ -21,7 +21,7 @@ _FLOOR = 1e-8
 
 @dataclass(frozen=True)
 class Point:
-    """`label` is empty where the same backend is named nearby, or there is no room."""
+    """`label` is empty where the same engine is named nearby, or there is no room."""
 
     row: Row
     x: float
@@ -86,15 +86,13 @@ def plot(rows: Sequence[Row]) -> Plot | None:
 
 
 def _labelled(points: Sequence[Point]) -> tuple[Point, ...]:
-    """Names beside points where they cover neither another name nor another backend's point."""
+    """Names beside points where they cover neither another name nor another engine's point."""
     labelled: list[Point] = []
     for point in points:
-        name = point.row.cell.backend
+        name = _name(point)
         space = 14 + 6.5 * len(name)
         covered = any(
-            abs(other.y - point.y) < 12
-            and other.row.cell.backend != name
-            and 0 <= other.x - point.x < space
+            abs(other.y - point.y) < 12 and _name(other) != name and 0 <= other.x - point.x < space
             for other in points
         )
         named = any(
@@ -104,6 +102,11 @@ def _labelled(points: Sequence[Point]) -> tuple[Point, ...]:
         fits = point.x + space < WIDTH
         labelled.append(replace(point, label=name if fits and not covered and not named else ""))
     return tuple(labelled)
+
+
+def _name(point: Point) -> str:
+    cell = point.row.cell
+    return f"{cell.backend} {cell.precision}"
 
 
 def _error(row: Row) -> float:
