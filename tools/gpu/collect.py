@@ -78,7 +78,7 @@ def collect(
             continue
         if name not in pins:
             raise KeyError(f"{need.name} is missing there, and {PINS.name} has no version of it")
-        wheel = fetch(f"{need.name}=={pins[name]}")
+        wheel = fetch(f"{name}=={pins[name]}")
         if have.get(name) == "" and not _is_small(wheel):
             wheel.unlink()
             continue

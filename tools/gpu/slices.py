@@ -99,7 +99,8 @@ def next_batch(
     """
     for first in left:
         needs = beside(first) + known.expected(first)
-        had_a_whole_slice = beside(first) + known.cut.get(first.id, 0.0) > _WHOLE * seconds
+        cut = known.cut.get(first.id)
+        had_a_whole_slice = cut is not None and beside(first) + cut > _WHOLE * seconds
         if needs > seconds and (not fresh or had_a_whole_slice):
             continue
         batch = {first}
