@@ -20,6 +20,8 @@ import torch.nn.functional as F
 Work = Callable[[], Any]
 #: Seconds that one figure may take, and a call that takes longer than this is long enough.
 _BUDGET, _LONG = 0.6, 0.08
+#: Between two waits for a GPU: the smallest works are shorter than such a wait.
+_CALLS = 10
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.int8}
 #: Edges of square matrices; pixels of a side of a picture with 320 channels.
 _EDGES = (256, 512, 1024, 2048, 4096, 8192)
@@ -80,6 +82,8 @@ def _copy_rates(device: str) -> Iterator[float]:
 
 def _seconds(device: str, work: Work) -> tuple[float, bool]:
     """Of the fastest call, and whether a larger one would tell no more."""
+    if device == "cuda":
+        work()  # libraries are loaded and a kernel is chosen: seconds that tell nothing
     begun = _timed(device, work)
     if begun > _BUDGET:  # far too slow for this precision; once is enough to know
         return begun, True
@@ -90,13 +94,17 @@ def _seconds(device: str, work: Work) -> tuple[float, bool]:
 
 
 def _timed(device: str, work: Work) -> float:
-    if device == "cuda":
-        torch.cuda.synchronize()
+    """One call. On a GPU the mean of several, so that starting and waiting do not count."""
+    if device == "cpu":
+        begun = time.perf_counter()
+        work()
+        return max(time.perf_counter() - begun, 1e-9)
+    torch.cuda.synchronize()
     begun = time.perf_counter()
-    work()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return max(time.perf_counter() - begun, 1e-9)
+    for _ in range(_CALLS):
+        work()
+    torch.cuda.synchronize()
+    return max((time.perf_counter() - begun) / _CALLS, 1e-9)
 
 
 def _best(rates: Iterator[float]) -> float | None:
