@@ -31,11 +31,11 @@ def report(
         "out/report"
     ),
     into: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
             metavar="FILE",
             help="Also put the short table between its lines <!-- matrix --> and "
-            "<!-- /matrix -->, with a link to the report.",
+            "<!-- /matrix -->, with a link to the report. Several: name it again.",
             show_default=False,
         ),
     ] = None,
@@ -110,8 +110,8 @@ def report(
     thresholds = Thresholds(told=min(told, slower) / 100, slower=slower / 100, wronger=wronger)
     # Before anything is written: what cannot be compared is a mistake of the words.
     found = _compared(older, runs, thresholds) if against else None
-    written = reports.write(runs, output, paths, into)
-    for path in (written.html, written.markdown, written.csv, *([into] if into else [])):
+    written = reports.write(runs, output, paths, into or ())
+    for path in (written.html, written.markdown, written.csv, *(into or ())):
         typer.echo(path)
     if found is not None:
         _say(found)

@@ -103,7 +103,7 @@ def test_cells_that_only_some_machines_have_leave_a_mark(
     ]
     runs, files = zip(*found, strict=True)
     (tmp_path / "README.md").write_text("<!-- matrix -->\n<!-- /matrix -->\n")
-    written = report.write(runs, tmp_path, files, tmp_path / "README.md")
+    written = report.write(runs, tmp_path, files, [tmp_path / "README.md"])
     gaps = 2 * 2  # jax in two precisions on the two other pipelines
     absent = 2  # pipelines that the second machine has not got
     page_text = written.html.read_text("utf-8")

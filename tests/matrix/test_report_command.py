@@ -122,16 +122,21 @@ def test_a_document_without_a_place_for_it_stays_as_it_is(results: Path, text: s
 def test_the_committed_report_is_made_by_one_command_and_its_links_lead_somewhere(
     results: Path,
 ) -> None:
-    readme = Path("README.md")
-    readme.write_text("<!-- matrix -->\n<!-- /matrix -->\n", "utf-8")
+    readme, chinese = Path("README.md"), Path("docs/README.zh-CN.md")
+    chinese.parent.mkdir()
+    for document in (readme, chinese):
+        document.write_text("<!-- matrix -->\n<!-- /matrix -->\n", "utf-8")
     made = []
     for _ in range(2):
-        assert run("-o", "results/report", "--into", readme).exit_code == 0
+        assert run("-o", "results/report", "--into", readme, "--into", chinese).exit_code == 0
         made.append(
-            {path: path.read_bytes() for path in [readme, *Path("results/report").iterdir()]}
+            {
+                path: path.read_bytes()
+                for path in [readme, chinese, *Path("results/report").iterdir()]
+            }
         )
     assert made[0] == made[1]
-    for document in (readme, Path("results/report/report.md")):
+    for document in (readme, chinese, Path("results/report/report.md")):
         links = re.findall(r"\]\(([^)]+)\)", document.read_text("utf-8"))
         assert links and all((document.parent / link).is_file() for link in links)
         assert not any(link.startswith("/") for link in links)

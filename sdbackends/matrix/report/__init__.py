@@ -30,17 +30,17 @@ class Written:
 
 
 def write(
-    runs: Sequence[Run], folder: Path, sources: Sequence[Path], into: Path | None = None
+    runs: Sequence[Run], folder: Path, sources: Sequence[Path], into: Sequence[Path] = ()
 ) -> Written:
     """Write the report of `runs` into `folder`, over an older one.
 
     Args:
         sources: the JSON file of each run; its pictures are found from there.
-        into: a document that gets the short table between its two lines, see `into`.
+        into: documents that get the short table between their two lines, see `into`.
 
     Raises:
         SdError: a package that makes the report is not installed.
-        UsageError: the document has no place for the table, or something cannot be written.
+        UsageError: a document has no place for the table, or something cannot be written.
     """
     try:
         from sdbackends.matrix.report import csv_table, page, pictures, sheet
@@ -59,9 +59,9 @@ def write(
     }
     if drawn:
         files[folder / _SHEET] = sheet.webp(drawn)
-    if into is not None:
-        details = document.link(written.markdown, into.parent)
-        files[into] = document.with_table(page.short(shown, details), into)
+    for path in into:
+        details = document.link(written.markdown, path.parent)
+        files[path] = document.with_table(page.short(shown, details), path)
     _write(files)
     return written
 
