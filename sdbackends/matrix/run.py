@@ -16,8 +16,10 @@ from sdbackends.errors import UsageError
 from sdbackends.matrix import machine, probe, report, resuming, store
 from sdbackends.matrix.bench import Bench
 from sdbackends.matrix.book import Book, Order, line
+from sdbackends.matrix.ending import Ended
 from sdbackends.matrix.pace import Pace
 from sdbackends.matrix.results import SCHEMA, Ceilings, Cell, CellResult, Machine, Run
+from sdbackends.matrix.starting import refusal
 
 Say = Callable[[str], None]
 #: Outcomes that are no failure.
@@ -127,10 +129,14 @@ def _measure(order: Order, book: Book, doing: Say, done: Say) -> bool:
 def _enter_absent(order: Order, book: Book, done: Say) -> None:
     """Lines of the results, so that nobody wonders where these cells are."""
     for cell in order.cells:
-        if not book.has(cell):
-            result = CellResult(cell=cell, outcome="not-installed", reason=order.absent)
-            book.add(result, None)
-            done(line(result))
+        if book.has(cell):
+            continue
+        refused = refusal(cell)
+        if refused is None or refused.outcome == "not-installed":
+            refused = Ended("not-installed", order.absent)
+        result = CellResult(cell=cell, outcome=refused.outcome, reason=refused.reason)
+        book.add(result, None)
+        done(line(result))
 
 
 def _file(order: Order, folder: Path) -> Path:

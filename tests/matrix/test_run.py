@@ -16,6 +16,7 @@ from sdbackends.cli.app import app
 from sdbackends.errors import UsageError
 from sdbackends.matrix import bench, plan, run, starting, store
 from sdbackends.matrix.book import Order
+from sdbackends.matrix.ending import Ended
 from sdbackends.matrix.model import Matrix
 from sdbackends.matrix.results import (
     Agreement,
@@ -80,6 +81,7 @@ def workshop(monkeypatch: pytest.MonkeyPatch) -> Workshop:
     monkeypatch.setattr(bench.agreement, "compare", stands_in.compare)
     monkeypatch.setattr(bench, "Reference", Reference)
     monkeypatch.setattr(bench, "refusal", lambda cell: None)
+    monkeypatch.setattr(run, "refusal", lambda cell: None)
     monkeypatch.setattr(run.machine, "describe", lambda: HERE)
     monkeypatch.setattr(run.probe, "ceilings", lambda: Ceilings(copy_bytes=1.0))
     return stands_in
@@ -302,18 +304,22 @@ def test_the_results_hold_the_command_of_each_cell(
 
 
 def test_what_could_not_be_installed_is_a_line_of_the_results(
-    workshop: Workshop, command: list[str], tmp_path: Path
+    workshop: Workshop, command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     into = [*command, "--name", "x", "--resume"]
+    refused = Ended("unsupported", "jax has no bf16")
+    monkeypatch.setattr(run, "refusal", lambda cell: refused if cell.precision == "bf16" else None)
     words = ["--backend", "jax", "--not-installed", "there is no wheel for it"]
     done = CliRunner().invoke(app, [*into, *words])
     assert done.exit_code == 0 and not workshop.log
     done = CliRunner().invoke(app, [*into, "--backend", "torch"])
     assert done.exit_code == 0 and "2 ok" in done.output
     read = store.read(tmp_path / "out/here/x.json")
-    assert [(one.outcome, one.reason) for one in read.cells[:2]] == [
+    assert [(one.outcome, one.reason) for one in read.cells] == [
         ("ok", ""),
         ("not-installed", "there is no wheel for it"),
+        ("ok", ""),
+        ("unsupported", "jax has no bf16"),
     ]
     assert read.ceilings.copy_bytes, "measured by the first one that measures anything"
 
