@@ -101,7 +101,7 @@ def nodes() -> dict[str, Node]:
     import ray
 
     listed: Callable[[], list[dict[str, Any]]] = ray.nodes
-    alive = [node for node in listed() if node["Alive"]]
+    alive = sorted((node for node in listed() if node["Alive"]), key=lambda node: node["NodeID"])
     # Several nodes may share a machine: tests do, and so do containers.
     names = [node["NodeManagerAddress"] for node in alive]
     found = {}

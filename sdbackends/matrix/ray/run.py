@@ -141,7 +141,8 @@ class Loop:
     def learn(self, planned: Sequence[Job]) -> dict[str, Node]:
         """The present nodes; those that are new are asked what they are."""
         nodes = cluster.nodes()
-        self._labels |= {node.id: node.label for node in nodes.values()}
+        # A label that was once shown stays, whoever comes or goes.
+        self._labels = {node.id: node.label for node in nodes.values()} | self._labels
         for gpu in (False, True):
             types = {job.accelerator for job in planned if job.gpu == gpu}
             fit = [

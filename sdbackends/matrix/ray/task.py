@@ -1,11 +1,13 @@
 """What runs on a node: one cell on a bench of its own, or a question about the machine.
 
 These functions are Ray tasks. What Ray changes in its processes is undone first (the number of
-threads, the GPUs that a CPU cell would see), so that a cell meets what it meets at home.
+threads, the priority, the GPUs that a CPU cell would see), so that a cell meets what it meets at
+home.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -40,7 +42,7 @@ def measure(cell: Cell, order: Order, *, gpu: bool) -> Iterator[Begun | Done]:
     """
     import ray
 
-    _threads_as_at_home()
+    _as_at_home()
     if not gpu:
         _hide_gpus()
     yield Begun(ray.get_runtime_context().get_node_id())
@@ -51,7 +53,7 @@ def measure(cell: Cell, order: Order, *, gpu: bool) -> Iterator[Begun | Done]:
 
 def describe(*, gpu: bool) -> Machine:
     """The node as a cell on it sees it: without its GPUs where the cell runs on the CPU."""
-    _threads_as_at_home()
+    _as_at_home()
     if gpu:
         # It is asked while cells may hold the GPUs, so Ray has given it none.
         _as_started("CUDA_VISIBLE_DEVICES")
@@ -62,15 +64,20 @@ def describe(*, gpu: bool) -> Machine:
 
 def ceilings(*, gpu: bool) -> Ceilings:
     """What the node can do at most."""
-    _threads_as_at_home()
+    _as_at_home()
     if not gpu:
         _hide_gpus()
     return probe.ceilings()
 
 
-def _threads_as_at_home() -> None:
-    """Ray sets it to the number of the task's CPUs, or to 1, after the process has begun."""
+def _as_at_home() -> None:
+    """The threads and the priority that the node's own `ray start` had."""
+    # Ray sets it to the number of the task's CPUs, or to 1, after the process has begun.
     _as_started("OMP_NUM_THREADS")
+    # Ray's processes give way to all others (nice 15); only root may take that back.
+    with contextlib.suppress(psutil.Error, OSError):
+        own = psutil.Process()
+        own.nice(psutil.Process(own.ppid()).nice())
 
 
 def _hide_gpus() -> None:
