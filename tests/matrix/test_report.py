@@ -135,6 +135,21 @@ def test_an_environment_without_an_engine_hides_nothing(
     assert texts["alone"] == texts["both"] == texts["turned"]
 
 
+def test_what_is_measured_again_stays_in_its_place(pairs: list[tuple[Run, Path]]) -> None:
+    run, file = pairs[0]
+    again = run.model_copy(update={"started": "2027-01-01T00:00:00Z", "cells": run.cells[:7]})
+    for order in ([(run, file), (again, file)], [(again, file), (run, file)]):
+        found = rows(order)
+        assert [row.cell for row in found] == [result.cell for result in run.cells]
+        assert {row.run.started for row in found[:7]} == {again.started}
+        (grid,) = overview.grids(found)
+        (alone,) = overview.grids(rows([(run, file)]))
+        assert grid.columns == alone.columns and grid.columns[:2] == (
+            ("torch", "fp32"),
+            ("torch", "bf16"),
+        )
+
+
 def test_machines_with_the_same_cells_stay_apart(
     shown: list[Row], pairs: list[tuple[Run, Path]]
 ) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from sdbackends.matrix.model import PRECISIONS
 from sdbackends.matrix.report.rows import Row
 from sdbackends.matrix.results import Cell, Outcome
 
@@ -139,9 +140,9 @@ def _column(row: Row) -> Column:
 
 
 def _columns(rows: Sequence[Row]) -> tuple[Column, ...]:
-    """The reference first, then as the run had them; a backend's precisions side by side."""
+    """The reference first, then as the run had them; a backend's precisions side by side, the
+    exact ones first."""
     backends = list(dict.fromkeys(row.cell.backend for row in rows))
     backends.sort(key=lambda name: name != rows[0].run.reference)
-    precisions = dict.fromkeys(row.cell.precision for row in rows)
     there = {_column(row) for row in rows}
-    return tuple((b, p) for b in backends for p in precisions if (b, p) in there)
+    return tuple((b, p) for b in backends for p in PRECISIONS if (b, p) in there)

@@ -92,8 +92,15 @@ class Row:
 
 
 def rows(runs: Iterable[merge.Placed]) -> list[Row]:
-    """Rows of the newest result of each cell and machine, machine by machine."""
-    return [_row(run, result, file) for run, file in merge.merge(runs) for result in run.cells]
+    """Rows of the newest result of each cell and machine, machine by machine.
+
+    In the order of the first run that had the cell: a part that was measured again stays in place.
+    """
+    placed = sorted(runs, key=lambda pair: pair[0].started)
+    seen = dict.fromkeys(result.cell.id for run, _ in placed for result in run.cells)
+    order = {name: place for place, name in enumerate(seen)}
+    found = [_row(run, result, file) for run, file in merge.merge(placed) for result in run.cells]
+    return sorted(found, key=lambda row: (row.run.machine.name, order[row.cell.id]))
 
 
 def reference_of(row: Row, among: Sequence[Row]) -> Row | None:
