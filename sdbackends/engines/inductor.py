@@ -15,6 +15,7 @@ from types import FunctionType
 from typing import Any
 
 import torch
+from torch.utils import _pytree as pytree
 
 from sdbackends.engines.base import EngineContext, ModuleCall, ModuleEngine
 from sdbackends.engines.options import take
@@ -26,6 +27,10 @@ _OPTIONS: dict[str, tuple[Any, ...]] = {
     "fused_qkv": (False, True),
     "dynamic": (False, True),
 }
+#: On a GPU these record CUDA graphs, and the next call of any of them writes over the results of
+#: the one before. Pipelines keep results: a second text encoder's beside the first one's, a
+#: scheduler's history of predictions.
+_RECORDING = ("reduce-overhead", "max-autotune")
 #: A program serves one signature; what recompiles beyond this is changing under our feet.
 _RECOMPILE_LIMIT = 32
 _CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
@@ -75,7 +80,13 @@ class InductorEngine(ModuleEngine):
             with self._configured():
                 return compiled(call, args, kwargs)
 
-        return run
+        def run_graph(
+            call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+        ) -> Any:
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+            return pytree.tree_map_only(torch.Tensor, torch.clone, run(call, args, kwargs))
+
+        return run_graph if mode in _RECORDING else run
 
     def _keep_programs_in(self, folder: str) -> None:
         """Inductor's cache in our folder, unless the user chose one for it."""

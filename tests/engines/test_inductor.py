@@ -63,6 +63,21 @@ def test_an_unknown_option_is_refused_with_what_is_accepted(options, said):
         make(**options)
 
 
+@pytest.mark.parametrize("mode", ["reduce-overhead", "max-autotune"])
+def test_results_outlive_the_memory_of_a_recorded_graph(mode, monkeypatch):
+    """On a GPU each replay of a CUDA graph writes into the memory of the one before."""
+    memory, begun = torch.zeros(3), []
+
+    def replay(call, args, kwargs):
+        return {"sample": memory.add_(1)}
+
+    monkeypatch.setattr(torch, "compile", lambda function, **options: replay)
+    monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: begun.append(1))
+    program = make(mode=mode).build_module(None)
+    first, second = (program(None, (), {})["sample"] for _ in range(2))
+    assert first.tolist() == [1, 1, 1] and second.tolist() == [2, 2, 2] and len(begun) == 2
+
+
 def test_a_program_does_not_keep_its_model_alive():
     engine, module = make(), Small().eval()
     program = engine.build_module(module.forward)
