@@ -196,7 +196,10 @@ def _plain(
 def _library_takes(
     query: Array, key: Array, value: Array, mask: Array | None, choices: Choices
 ) -> bool:
-    """What cuDNN's kernel accepts; "library" elsewhere means JAX's own function."""
+    """What cuDNN's kernel accepts; "library" elsewhere means JAX's own function.
+
+    With a mask it is a text encoder's, small in the plain form; cuDNN is particular about masks.
+    """
     if choices.attention == "plain":
         return False
     if choices.attention == "library" and choices.platform != "gpu":
@@ -204,7 +207,8 @@ def _library_takes(
     narrow = query.dtype in (jnp.float16, jnp.bfloat16)
     width = query.shape[3]
     same = key.shape == value.shape and query.shape[0] == key.shape[0]
-    return choices.platform == "gpu" and narrow and same and width % 8 == 0 and width <= 128
+    fits = narrow and same and mask is None and width % 8 == 0 and width <= 128
+    return choices.platform == "gpu" and fits
 
 
 def _library(
