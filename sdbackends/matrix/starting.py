@@ -59,7 +59,11 @@ def command(cell: Cell, output: Path, *, repeat: int) -> list[str]:
 
 
 def environment(cell: Cell, *, measure: Path, cache: Path) -> dict[str, str]:
-    """This process's environment, the shim, the cell's choices, and a cache of its own."""
+    """This process's environment, the shim, the cell's choices, and a cache of its own.
+
+    fp32 is fp32: NVIDIA's libraries would take 11 bits of mantissa (TF32) for convolutions, and
+    what every cell is held against would itself be off by 1e-3.
+    """
     own = {
         **os.environ,
         "SD_MEASURE": str(measure.absolute()),
@@ -67,6 +71,7 @@ def environment(cell: Cell, *, measure: Path, cache: Path) -> dict[str, str]:
         "TORCHINDUCTOR_CACHE_DIR": str(cache.absolute() / "inductor"),
         "TRITON_CACHE_DIR": str(cache.absolute() / "triton"),
         "PYTHONIOENCODING": "utf-8",
+        "NVIDIA_TF32_OVERRIDE": "0",
     }
     choices = Choices(cell.backend, cell.precision, device_of(cell), fallback="error")
     return launch.environment(choices, own)

@@ -41,9 +41,6 @@ def environment(site: Path, given: Mapping[str, str]) -> dict[str, str]:
         "TRANSFORMERS_OFFLINE": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "TOKENIZERS_PARALLELISM": "false",
-        # What is called fp32 is fp32: NVIDIA's libraries would take 11 bits of mantissa for
-        # convolutions, and the picture that all cells are held against would be off by 1e-3.
-        "NVIDIA_TF32_OVERRIDE": "0",
     }
 
 
