@@ -17,7 +17,7 @@ from sdbackends.matrix import agreement, keeper, plan
 from sdbackends.matrix import cell as measuring
 from sdbackends.matrix.model import Matrix, Terms
 from sdbackends.matrix.reference import Reference
-from sdbackends.matrix.results import Cell, CellResult
+from sdbackends.matrix.results import Cell, CellResult, Part
 from sdbackends.matrix.starting import refusal
 
 
@@ -31,6 +31,8 @@ class Bench:
         self._reference: Reference | None = None
         #: What became of the cells that others are compared with.
         self._truths: dict[Cell, CellResult] = {}
+        #: Counted once for all cells of the same work.
+        self._flops: dict[tuple[object, ...], dict[Part, float]] = {}
 
     def __enter__(self) -> Bench:
         return self
@@ -73,7 +75,9 @@ class Bench:
             limit_seconds=terms.seconds,
             limit_bytes=terms.memory,
             reference=reference,
+            flops=self._flops.get(cell.work),
         )
+        self._flops[cell.work] = result.flops
         # Compiled programs of many cells take gigabytes; only what is compared later stays.
         for spent in ("cache", "cached"):
             shutil.rmtree(self.folder(cell) / spent, ignore_errors=True)
@@ -101,7 +105,8 @@ class Bench:
         truth = plan.truth_of(result.cell, self._matrix)
         if truth not in self._truths:
             # Narrowed to other cells, or resumed, the plan does not come by it: one drawing.
-            self._truths[truth] = self._run(truth, terms, 0, None)
+            once = terms.model_copy(update={"warmups": 1})
+            self._truths[truth] = self._run(truth, once, 0, None)
         drawn = self._truths[truth]
         if drawn.outcome != "ok":
             reason = f"nothing to compare it with: {truth.backend}: {drawn.reason}"
