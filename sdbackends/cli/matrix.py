@@ -279,5 +279,5 @@ def _say(finished: Finished | Gathered) -> None:
         typer.echo(f"results: {path}")
     for path in finished.reports:
         typer.echo(f"report:  {path}")
-    if finished.interrupted:
+    if finished.interrupted and finished.paths:
         typer.echo(f"interrupted; the same command with --resume --name {finished.name} goes on")

@@ -47,7 +47,8 @@ class Finished:
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        return (self.path,)
+        """Empty where no cell was finished: then no file was written."""
+        return (self.path,) if self.run.cells else ()
 
     @property
     def outcomes(self) -> Counter[str]:

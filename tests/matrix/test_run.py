@@ -257,6 +257,16 @@ def test_the_exit_code_says_how_it_went(
     assert ("--resume --name" in done.output) == bool(interrupt)
 
 
+def test_interrupted_before_its_first_cell_it_names_no_file(
+    workshop: Workshop, command: list[str], tmp_path: Path
+) -> None:
+    workshop.interrupt_at = "torch fp32"
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 130 and "no cell was finished" in done.output
+    assert "results:" not in done.output and "--resume" not in done.output
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_list_shows_the_cells_and_runs_none(workshop: Workshop, command: list[str]) -> None:
     done = CliRunner().invoke(app, [*command, "--list", "--backend", "jax,torch", "--size", "64"])
     assert done.exit_code == 0 and not workshop.log
