@@ -15,6 +15,7 @@ from sdbackends.matrix import model, plan
 from sdbackends.matrix.model import Matrix
 from sdbackends.pipeline_scripts import pipeline_names
 from sdbackends.resources import matrix_file, pipelines_dir
+from tests.matrix.made_up import cell
 
 VARIANT = """\
   terms: {repeats: 3, warmups: 1, seconds: 60, memory: 4 GB}
@@ -60,8 +61,8 @@ def test_the_matrix_that_comes_along_can_be_run(quick: bool) -> None:
     found = plan.cells(plan.load(), quick=quick)
     assert {"torch", "compile", "jax"} <= {cell.backend for cell in found}
     assert len({cell.id for cell in found}) == len(found)
-    for cell in found:
-        assert cell.pipeline in pipeline_names() and cell.backend in catalog.names()
+    for one in found:
+        assert one.pipeline in pipeline_names() and one.backend in catalog.names()
 
 
 def test_each_tolerance_has_its_reason() -> None:
@@ -214,6 +215,7 @@ def test_narrowing(tmp_path: Path, narrow: dict[str, object], count: int) -> Non
 def test_a_size_is_width_by_height_as_everywhere() -> None:
     assert model.size("640x512") == (512, 640)
     assert model.size(512) == (512, 512)
+    assert "/640x512/" in cell(size=model.size("640x512")).id
 
 
 def test_special_terms_hold_for_the_cells_they_name(tmp_path: Path) -> None:
