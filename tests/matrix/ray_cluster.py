@@ -22,7 +22,7 @@ from ray.cluster_utils import Cluster
 
 _STORE_BYTES = 80_000_000
 #: Seconds that anything here may take; far more than it does on two quiet cores.
-PATIENCE = 240.0
+PATIENCE = 400.0
 
 
 class TwoNodes:

@@ -36,7 +36,7 @@ full: &all
     scheduler: ddim
     device: cpu
   include:
-    - {pipeline: stable_diffusion, backend: [jax, crashing]}
+    - {pipeline: stable_diffusion, backend: [jax, wrong, crashing]}
     - {pipeline: stable_diffusion, device: cuda}
 quick: *all
 """
@@ -79,10 +79,15 @@ def spread_out(
     cluster: TwoNodes, file: Path, plugins: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, str]:
     output = tmp_path_factory.mktemp("results")
-    words = ("--accelerator=H100,A100", "--name=one")
+    words = (
+        "--accelerator=H100,A100",
+        "--name=one",
+        "--pipeline=stable_diffusion",
+        "--backend=torch,wrong,crashing",
+    )
     with ray_cluster.matrix(cluster.address, file, output, *words, env=plugins) as process:
         code, said = ray_cluster.ended(process)
-    assert code == 1, said  # a cell has crashed
+    assert code == 1, said  # a cell has crashed, another one is wrong
     return output, said
 
 
@@ -92,16 +97,17 @@ def test_cells_are_measured_on_both_nodes_as_they_are_at_home(
     output, said = spread_out
     (run,) = [run for run in runs(output) if any(one.cell.device == "cpu" for one in run.cells)]
     assert run.ceilings.matmul and run.ceilings.copy_bytes
-    by_backend = {one.cell.backend: one for one in run.cells if one.cell.pipeline != "taiyi"}
-    jax = by_backend["jax"]
-    assert (jax.outcome, jax.reason) == ("ok", "")
-    assert len(jax.timings.images) == len(jax.interleaved) == 1 and jax.timings.build_cached
-    assert jax.agreement is not None and jax.agreement.image_max is not None
-    assert by_backend["torch"].agreement is not None
-    assert jax.command.startswith("sdbackends matrix --quick")
-    assert jax.picture is not None
-    picture = output / run.machine.name / jax.picture
-    assert Image.open(picture).size == (64, 64)
+    by_backend = {one.cell.backend: one for one in run.cells}
+    torch, wrong = by_backend["torch"], by_backend["wrong"]
+    assert (torch.outcome, torch.reason) == ("ok", "") and torch.agreement is not None
+    assert wrong.outcome == "wrong" and wrong.agreement is not None
+    assert wrong.agreement.parts["unet"].max_relative > 1e-3
+    assert len(wrong.timings.images) == len(wrong.interleaved) == 1
+    assert torch.command.startswith("sdbackends matrix --quick")
+    for result in (torch, wrong):
+        assert result.picture is not None
+        picture = output / run.machine.name / result.picture
+        assert Image.open(picture).size == (64, 64)
     assert " H100]" in said and " A100]" in said
     assert str(output / "one" / "report.html") in said.replace("\n", "")
     assert (output / "one" / "report.html").is_file()
@@ -114,7 +120,7 @@ def test_an_engine_that_aborts_its_process_takes_nothing_down(
     (run,) = [run for run in runs(output) if any(one.cell.device == "cpu" for one in run.cells)]
     (crashed,) = [one for one in run.cells if one.cell.backend == "crashing"]
     assert crashed.outcome == "crashed" and "SIGABRT" in crashed.reason
-    assert [one.outcome for one in run.cells if one is not crashed] == ["ok"] * 3
+    assert [one.outcome for one in run.cells if one is not crashed] == ["ok", "wrong"]
 
 
 def test_a_gpu_cell_is_run_once_on_each_accelerator(spread_out: tuple[Path, str]) -> None:
@@ -163,3 +169,15 @@ def test_ctrl_c_keeps_what_is_done_and_resume_does_the_rest(
     assert code == 0, said
     assert "kept           stable_diffusion/embedded/torch/fp32/64x64/b1/s2/ddim/cpu" in said
     assert outcomes(tmp_path)["taiyi cpu"] == "ok"
+
+
+def test_jax_is_built_on_the_node_and_agrees_with_torch_there(
+    cluster: TwoNodes, file: Path, plugins: dict[str, str], tmp_path: Path
+) -> None:
+    with ray_cluster.matrix(cluster.address, file, tmp_path, "--backend=jax", env=plugins) as run:
+        code, said = ray_cluster.ended(run)
+    assert code == 0, said
+    ((jax,),) = (run.cells for run in runs(tmp_path))
+    assert (jax.outcome, jax.reason) == ("ok", "")
+    assert jax.timings.build_cold and jax.timings.build_cached and len(jax.interleaved) == 1
+    assert jax.agreement is not None and jax.agreement.image_max is not None
