@@ -29,8 +29,8 @@ from sdbackends.matrix.run import SKIPPED
 Say = Callable[[str], None]
 #: Seconds between two looks at the nodes.
 _LOOK = 1.0
-#: Seconds in which Ray finds out that a node from which a cell was lost is gone as a whole: it waits
-#: for five heartbeats, and would give cells to the dead node until then.
+#: Seconds in which Ray finds out that a node from which a cell was lost is gone as a whole: until
+#: some heartbeats are missed, it would give more cells to the dead node.
 _REST = 45.0
 #: Seconds for a node to come (back), where no cell can run on those that there are.
 _PATIENCE = 60.0
