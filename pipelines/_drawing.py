@@ -18,7 +18,7 @@ def load(arguments, kind):
     dtype = getattr(torch, arguments.dtype)
     try:
         if is_random(arguments.model):
-            pipe = kind(**_random_models.parts(arguments.model, dtype))
+            pipe = kind(**_random_models.parts(arguments.model, dtype, device))
         else:
             pipe = kind.from_pretrained(arguments.model, dtype=dtype)
         pipe = pipe.to(device)

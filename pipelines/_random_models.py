@@ -13,13 +13,13 @@ TINY = Path(__file__).resolve().parent / "tiny"
 _POOL = 1_000_003
 
 
-def parts(model, dtype):
+def parts(model, dtype, device="cpu"):
     """The parts of a pipeline by the names that its class gives them, in this dtype."""
     kind, _, family = str(model).partition(":")
     made = _MAKERS[family](_SIZES[kind])
     for part in made.values():
         if hasattr(part, "parameters"):
-            _fill(part, dtype)
+            _fill(part, dtype, device)
     return made
 
 
@@ -143,11 +143,15 @@ def _empty(make):
         return make()
 
 
-def _fill(model, dtype):
-    """Random weights of a size that keeps the signal alive, zero layers included."""
+def _fill(model, dtype, device):
+    """Random weights of a size that keeps the signal alive, zero layers included.
+
+    The pool is drawn on the CPU, so that it is the same for every device; the weights are made of
+    it where they will stand: billions of them, which a GPU multiplies in no time.
+    """
     import torch
 
-    pool = torch.randn(_POOL, generator=torch.Generator().manual_seed(0))
+    pool = torch.randn(_POOL, generator=torch.Generator("cpu").manual_seed(0)).to(device)
     filled, at = {}, 0
     for module in model.modules():
         for name, empty in module._parameters.items():
