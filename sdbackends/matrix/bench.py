@@ -77,7 +77,8 @@ class Bench:
             reference=reference,
             flops=self._flops.get(cell.work),
         )
-        self._flops[cell.work] = result.flops
+        if result.flops:  # a cell that was refused has counted nothing
+            self._flops[cell.work] = result.flops
         # Compiled programs of many cells take gigabytes; only what is compared later stays.
         for spent in ("cache", "cached"):
             shutil.rmtree(self.folder(cell) / spent, ignore_errors=True)

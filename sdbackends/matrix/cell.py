@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
@@ -34,6 +35,7 @@ def run(
     limit_seconds: float,
     limit_bytes: int,
     reference: Reference | None = None,
+    flops: Mapping[Part, float] | None = None,
 ) -> CellResult:
     """Measure `cell` into `folder`, which is emptied first.
 
@@ -43,6 +45,7 @@ def run(
         limit_seconds, limit_bytes: of each of the two processes (with its workers), while it is
             its turn.
         reference: draws the same work in turn with each picture that counts.
+        flops: of the same work, where they are known; otherwise they are counted.
 
     Returns:
         All but the agreement. `picture` is relative to `folder`.
@@ -54,6 +57,7 @@ def run(
         return CellResult(cell=cell, outcome=refused.outcome, reason=reason, script=script)
     begun, others = time.monotonic(), Others()
     attempt = _Attempt(cell, folder, Limits(limit_seconds, limit_bytes), max(1, warmups), repeats)
+    attempt.count = not flops
     ended: Ended | None = None
     try:
         attempt.draw(reference)
@@ -67,7 +71,7 @@ def run(
         timings=attempt.timings(),
         interleaved=tuple(attempt.interleaved),
         memory=attempt.memory(),
-        flops={cast("Part", part): count for part, count in attempt.first.flops.items()},
+        flops=dict(flops or {}) or attempt.flops(),
         load=others.load(),
         busy=others.busy(),
         versions=starting.versions(cell),
@@ -88,6 +92,8 @@ class _Attempt:
         self.first = Measured()
         self.second: Measured | None = None
         self.interleaved: list[float] = []
+        #: Whether the first process counts FLOPs.
+        self.count = True
         self._peak = 0
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -98,7 +104,7 @@ class _Attempt:
             Ended: it did not come to its end.
         """
         total = self._warmups + self._repeats
-        with self._start(self.folder, total) as script:
+        with self._start(self.folder, total, count=self.count) as script:
             try:
                 for number in range(total):
                     if reference is not None and number >= self._warmups:
@@ -147,17 +153,21 @@ class _Attempt:
             parts={cast("Part", part): tuple(samples) for part, samples in parts.items()},
         )
 
+    def flops(self) -> dict[Part, float]:
+        return {cast("Part", part): count for part, count in self.first.flops.items()}
+
     def memory(self) -> Memory:
         peak = self._peak or None
         return Memory(peak_rss=peak, peak_gpu=self.first.peak_gpu, weights=self.first.weights)
 
-    def _start(self, folder: Path, repeat: int) -> Script:
+    def _start(self, folder: Path, repeat: int, *, count: bool = False) -> Script:
         return Script(
             starting.command(self.cell, folder / PICTURE, repeat=repeat),
             starting.environment(self.cell, measure=folder, cache=self.folder / "cache"),
             folder,
             self._limits,
             in_turn=repeat > 1,
+            count=count,
         )
 
 

@@ -24,7 +24,7 @@ from sdbackends.measure import record, turns
 from sdbackends.measure.record import Measured
 
 #: Seconds between two looks for a new picture, and between two looks at the limits.
-_PAUSE, _CHECK = 0.003, 0.1
+_PAUSE, _CHECK = 0.01, 0.1
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,12 @@ class Limits:
 
 
 class Script:
-    """A running script; `with` ends it, whatever happens."""
+    """A running script; `with` ends it, whatever happens.
+
+    Args:
+        in_turn: it waits for `draw` before each picture after the first.
+        count: it also counts its FLOPs.
+    """
 
     def __init__(
         self,
@@ -46,6 +51,7 @@ class Script:
         limits: Limits,
         *,
         in_turn: bool,
+        count: bool = False,
     ) -> None:
         self.folder = folder
         self.log = folder / "log.txt"
@@ -57,7 +63,7 @@ class Script:
         #: Of the tree after each picture: a leak shows in it.
         self._sizes: list[int] = []
         self._idle = ending.Idle()
-        turns.prepare(folder, in_turn=in_turn)
+        turns.prepare(folder, in_turn=in_turn, count=count)
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 command,

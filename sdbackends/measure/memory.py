@@ -1,4 +1,4 @@
-"""Bytes: what the models' weights hold, and what the GPU held at most."""
+"""Bytes: what the models' weights hold, and what the accelerator held at most."""
 
 from __future__ import annotations
 
@@ -21,10 +21,17 @@ def weights(models: Iterable[torch.nn.Module]) -> int:
 
 
 def peak_gpu() -> int | None:
-    """What torch and jax took from the GPU at most, in this process; None where none was used."""
+    """What torch and jax took from the GPU or TPU at most, in this process; None: nothing."""
     own = torch.cuda.max_memory_reserved() if stopwatch.on_gpu() else 0
-    jax = sys.modules.get("jax")
-    if jax is not None and stopwatch.on_gpu():
-        books = jax.local_devices()[0].memory_stats() or {}
-        own += int(books.get("peak_bytes_in_use", 0))
-    return own or None
+    return own + _peak_of_jax() or None
+
+
+def _peak_of_jax() -> int:
+    """On a GPU or a TPU; what jax reserves beforehand and never fills is not in it."""
+    jax, bridge = (sys.modules.get(name) for name in ("jax", "jax._src.xla_bridge"))
+    # Asked for its devices, a jax that some library merely imported would seize the whole GPU.
+    if jax is None or bridge is None or not bridge.backends_are_initialized():
+        return 0
+    device = jax.local_devices()[0]
+    books = {} if device.platform == "cpu" else device.memory_stats() or {}
+    return int(books.get("peak_bytes_in_use", 0))

@@ -177,7 +177,8 @@ class Observer:
         measured = self.measured
         if picture.first:
             measured.weights = memory.weights(picture.models)
-            measured.flops = _said_if_it_fails("FLOPs", picture.flops) or {}
+            if turns.counted(self.folder):
+                measured.flops = _said_if_it_fails("FLOPs", picture.flops) or {}
             _said_if_it_fails(PARTS_FILE, lambda: picture.save(self.folder / PARTS_FILE))
         measured.peak_gpu = memory.peak_gpu()
         measured.parts.append(picture.samples())

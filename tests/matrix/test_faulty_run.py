@@ -54,6 +54,8 @@ def test_the_rest_of_the_run_is_untouched(cells: dict[str, CellResult], backend:
         "decode": 2,
     }
     assert result.agreement is not None and result.agreement.image_max == 0
+    assert set(result.flops) == {"encode", "step", "decode"}
+    assert result.flops == cells["torch"].flops  # counted once for both
     assert len(result.interleaved) == (0 if backend == "torch" else 2)
 
 

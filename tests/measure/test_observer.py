@@ -73,6 +73,48 @@ def test_flops_are_twice_as_many_for_two_pictures(measured: Path, tiny_pipe_fold
     assert both["decode"] == 2 * alone["decode"] and both["encode"] == alone["encode"]
 
 
+def test_flops_are_not_counted_where_they_are_known(tmp_path: Path, tiny_pipe_folder: Path) -> None:
+    turns.prepare(tmp_path, in_turn=False, count=False)
+    with activate.enable(Settings(BackendChoice("torch"), measure=tmp_path)):
+        draw(StableDiffusionPipeline.from_pretrained(tiny_pipe_folder))
+    found = record.read(tmp_path)
+    assert found.flops == {} and len(found.images) == 1 and found.weights
+
+
+@pytest.mark.parametrize(("choice", "package"), [("jax", "jax"), ("text_encoder=compile", "torch")])
+def test_the_capture_is_a_part_of_each_build(
+    tmp_path: Path, tiny_pipe_folder: Path, choice: str, package: str
+) -> None:
+    pytest.importorskip(package)
+    chosen = BackendChoice.parse(choice, where="here")
+    with activate.enable(Settings(chosen, measure=tmp_path, fallback="error")):
+        draw(StableDiffusionPipeline.from_pretrained(tiny_pipe_folder))
+    builds = [build for build in record.read(tmp_path).builds if build.seconds > 0.1]
+    assert len(builds) == (3 if choice == "jax" else 1)
+    assert all(0 < build.capture < build.seconds for build in builds)
+
+
+def test_flops_of_whole_models_are_those_of_attention_in_single_products(
+    tiny_pipe_folder: Path,
+) -> None:
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from sdbackends.measure.flops import Call
+
+    pipe = StableDiffusionPipeline.from_pretrained(tiny_pipe_folder)
+    latents, words = torch.zeros(2, 4, 16, 16), torch.zeros(2, 77, 16)
+    for model, args in (
+        (pipe.unet, (latents, torch.tensor(1), words)),
+        (pipe.vae.decoder, (latents,)),
+    ):
+        # Torch's own table knows every one of them where attention is not one kernel.
+        whole = FlopCounterMode(display=False)
+        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), whole:
+            model(*args)
+        assert Call(model, args, {}).flops() == whole.get_total_flops()
+
+
 def test_attention_is_counted() -> None:
     from sdbackends.measure.flops import Call
 
