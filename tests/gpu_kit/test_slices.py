@@ -37,6 +37,14 @@ def test_the_file_is_a_matrix_and_asks_for_what_the_kit_is_for(cells):
         assert {getattr(cell, axis) for cell in cells} == values
 
 
+def test_right_means_the_same_as_in_matrix_yaml():
+    def numbers(matrix):
+        dumped = {name: one.model_dump() for name, one in matrix.tolerances.items()}
+        return {name: {**one, "reason": ""} for name, one in dumped.items() if name != "int8"}
+
+    assert numbers(plan.load(measure.FILE)) == numbers(plan.load())
+
+
 def test_no_limit_of_a_cell_is_longer_than_a_slice(cells):
     matrix = plan.load(measure.FILE)
     assert all(plan.terms(matrix, cell).seconds < 8 * 60 for cell in cells)
