@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import defaultdict
 from pathlib import Path
 
 import psutil
 
-#: Seconds between two looks for new processes; a look reads all of /proc, 30 us a process.
+#: Seconds between two looks for new processes; a look reads all of /proc, 30 us a process, and who
+#: looks takes a core from who is measured.
 _LOOK = 1.0
 
 
@@ -63,11 +65,20 @@ class Tree:
         psutil.wait_procs(list(self._known), timeout=10)
 
     def _look(self, *, now: bool = False) -> None:
-        if now or time.monotonic() - self._looked > _LOOK:
-            for process in list(self._known):
-                with contextlib.suppress(psutil.Error):
-                    self._known.update(process.children(recursive=True))
-            self._looked = time.monotonic()
+        if not now and time.monotonic() - self._looked <= _LOOK:
+            return
+        children: defaultdict[int, list[psutil.Process]] = defaultdict(list)
+        for process in psutil.process_iter(["ppid"]):
+            children[process.info["ppid"]].append(process)
+        # A build leaves hundreds of ended compilers: each would be asked for at every look.
+        known = {process for process in self._known if process.is_running()} | {self._root}
+        unseen = list(known)
+        while unseen:
+            new = [one for one in children[unseen.pop().pid] if one not in known]
+            known.update(new)
+            unseen.extend(new)
+        self._known = known
+        self._looked = time.monotonic()
 
     def _high_water(self) -> int:
         """The kernel's own mark of the root: what came and went between two looks is in it."""

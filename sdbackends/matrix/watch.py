@@ -24,7 +24,7 @@ from sdbackends.measure import record, turns
 from sdbackends.measure.record import Measured
 
 #: Seconds between two looks for a new picture, and between two looks at the limits.
-_PAUSE, _CHECK = 0.01, 0.1
+_PAUSE, _CHECK = 0.01, 0.25
 
 
 @dataclass(frozen=True)
