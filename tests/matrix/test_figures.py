@@ -21,11 +21,21 @@ def test_percentiles_of_one_to_hundred() -> None:
 
 
 def test_rates() -> None:
-    timings = Timings(images=(4.0, 5.0, 6.0), parts={"step": (0.2, 0.2, 0.4)})
+    steps = (0.2,) * 40 + (0.4,) * 20
+    timings = Timings(images=(4.0, 5.0, 6.0), parts={"step": steps})
     result = made_up.result(cell=made_up.cell(batch=4, steps=20), timings=timings)
     assert figures.images_per_minute(result) == pytest.approx(48)
     assert figures.end_to_end_rate(result) == pytest.approx(4)
     assert figures.loop_rate(result) == pytest.approx(5)
+
+
+def test_steps_that_were_spared_count_in_no_rate() -> None:
+    """img2img at strength 0.8 takes 16 of 20."""
+    timings = Timings(images=(4.0,), parts={"step": (0.2,) * 16})
+    result = made_up.result(cell=made_up.cell(steps=20), timings=timings)
+    assert figures.end_to_end_rate(result) == pytest.approx(4)
+    plain = made_up.result(cell=made_up.cell(steps=20), timings=Timings(images=(4.0,)))
+    assert figures.end_to_end_rate(plain) == pytest.approx(5)
 
 
 def test_a_cell_that_drew_nothing_has_no_figures() -> None:
