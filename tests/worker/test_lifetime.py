@@ -14,6 +14,7 @@ from tests.worker.helpers import alive, eventually, parent
 #: A parent with a worker that has a program; says its worker's pid.
 SET_UP = """
     import os, signal, sys, threading
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored
     trouble = Path("trouble")
     worker = Worker(spec(trouble))
     program = worker.build(graph((1,)), [], [])
