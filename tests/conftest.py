@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         line for line in known_failures.read_all() if not line.pattern.startswith(left_out or "\0")
     ]
     known_failures.mark(items, lines, complain_of_unused=whole)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_session_is_left() -> Iterator[None]:
+    """A session that outlives its module would change what the tests after it see."""
+    yield
+    if (module := sys.modules.get("sdbackends.host.activate")) is None:
+        return
+    left = module.active()
+    module.close_all()
+    assert left is None, f"a session is still on: {', '.join(left.settings.backend.names)}"
 
 
 @pytest.fixture(scope="session")

@@ -71,12 +71,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("graph_engine", quick)
     for name in ("engine", "on_engine"):
         if name in metafunc.fixturenames:
-            metafunc.parametrize(name, engines, indirect=name == "on_engine", scope="session")
+            metafunc.parametrize(name, engines, indirect=name == "on_engine", scope="module")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def on_engine(request, embedded) -> Any:
-    """The name of an engine that all models run on, falling back forbidden."""
+    """The name of an engine that all models run on, falling back forbidden.
+
+    Of a module and no longer: tests of other modules that follow in the same process find torch as
+    it is without a session.
+    """
     seen = pytest.MonkeyPatch()
     embedded.figures.clear()
     with sdbackends.use(request.param, verify=True, fallback="error") as session:
