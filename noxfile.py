@@ -7,6 +7,9 @@ the machine has. An environment is kept until the files that it was made from ch
 `nox -s tests-oneflow` runs the tests that need OneFlow: in `.nox/full` too, with the 4 GB of
 `sdbackends env create oneflow` beside it (`nox -s env-oneflow` makes just that).
 
+`nox -s diffusers-suite -- --source DIR --backend jax` runs diffusers' own tests, from a checkout of
+it, through the shim; `transformers-suite` those of the text encoders (`--help` for their options).
+
 `nox -s matrix` measures every backend, each in an environment made from that backend's yaml
 (backends that ask for the same share one): `nox -s "matrix(backend='jax')" -- --quick`.
 
@@ -37,7 +40,7 @@ nox.needs_version = ">=2024.4.15"
 nox.options.sessions = ["lint", "core", "tests-oneflow", "tests"]
 
 PINS = ROOT / "requirements" / "tested.txt"
-FULL = ["-e", ".[demo,test,lint]"]
+FULL = ["-e", ".[demo,test,suites,lint]"]
 CORE = ["-e", ".", "hypothesis", "pytest", "pytest-timeout"]
 CORE_TESTS = ["tests/core", "tests/shim"]
 MINORS = sdbackends.interpreters.MINORS
@@ -124,6 +127,18 @@ def tests_oneflow(session: nox.Session) -> None:
     run(session, python, "-m", "pytest", *spread, *again, *which, *session.posargs, **environ)
 
 
+@nox.session(python=False, name="diffusers-suite")
+def diffusers_suite(session: nox.Session) -> None:
+    """diffusers' own tests on a backend; arguments: --source DIR --backend NAME."""
+    outside_suite(session, "diffusers")
+
+
+@nox.session(python=False, name="transformers-suite")
+def transformers_suite(session: nox.Session) -> None:
+    """transformers' own tests of CLIP, BERT, XLM-R and T5 on a backend; arguments as above."""
+    outside_suite(session, "transformers")
+
+
 @nox.session(python=False)
 def lint(session: nox.Session) -> None:
     """ruff (rules and format) and mypy --strict."""
@@ -158,6 +173,12 @@ def run(session: nox.Session, python: Path, *command: str, **more: str) -> None:
     # After Ctrl-C a run of the matrix ends its scripts and writes its report.
     patient = {"interrupt_timeout": 60.0, "terminate_timeout": 30.0}
     session.run(python, *command, env=environ, external=True, **patient)
+
+
+def outside_suite(session: nox.Session, name: str) -> None:
+    """A suite of somebody else's, judged by what plain torch passes (`tests/suites`)."""
+    python = full_environment(session)
+    run(session, python, "-m", "tests.suites", name, *session.posargs)
 
 
 def full_environment(session: nox.Session) -> Path:

@@ -1,5 +1,8 @@
 """Tests that are known to fail, one text file for each engine, every line with its reason.
 
+`diffusers-ENGINE.txt` and `transformers-ENGINE.txt` belong to the suites of others (`tests/suites`)
+and name no test of ours.
+
 A line is `TEST-ID-PATTERN  # reason`, where a pattern is a test's id as pytest prints it and `*`
 stands for anything. Listed tests are strict xfails: one that starts to pass fails the run, so a
 line never outlives its reason.
@@ -28,9 +31,20 @@ class KnownFailure:
         return re.fullmatch(".*".join(map(re.escape, self.pattern.split("*"))), test_id) is not None
 
 
-def read_all(folder: Path = Path(__file__).parent) -> list[KnownFailure]:
-    """The lines of every `*.txt` in `folder`."""
-    return [line for path in sorted(folder.glob("*.txt")) for line in _read(path)]
+_FOLDER = Path(__file__).parent
+_SUITES = ("diffusers-", "opinfo-", "transformers-")
+
+
+def read_all(folder: Path = _FOLDER) -> list[KnownFailure]:
+    """The lines of every `*.txt` in `folder` that is about our own tests."""
+    paths = [path for path in sorted(folder.glob("*.txt")) if not path.name.startswith(_SUITES)]
+    return [line for path in paths for line in _read(path)]
+
+
+def of_suite(suite: str, backend: str, folder: Path = _FOLDER) -> list[KnownFailure]:
+    """The lines of `SUITE-BACKEND.txt`; none where there is no such file."""
+    path = folder / f"{suite}-{backend}.txt"
+    return list(_read(path)) if path.exists() else []
 
 
 def mark(

@@ -1,0 +1,108 @@
+"""The folder that a suite runs in, and the environment of its processes.
+
+The tests are copied away from their checkout: there they would import the checkout's own package
+instead of the installed one, and read its pytest settings (or ours, inside this repository).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sdbackends import launch
+from tests.suites import hub
+from tests.suites.catalog import Suite
+
+#: How files and lines call torch without sdbackends, which is no backend.
+PLAIN = "plain-torch"
+_PLUGIN = Path(__file__).parent / "plugin"
+_SETTINGS = "[pytest]\n"
+_PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "peft", "numpy", "pytest")
+#: What stands beside the tests and is read by them.
+_BESIDE = ("conftest.py",)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One suite's folder of work: `tests/` copied, caches, and the journals of its runs."""
+
+    suite: Suite
+    folder: Path
+    device: str
+
+    @property
+    def work(self) -> Path:
+        return self.folder / "work"
+
+    def journal(self, backend: str | None) -> Path:
+        return self.folder / f"{backend or PLAIN}.jsonl"
+
+    def logs(self, backend: str | None) -> Path:
+        return self.folder / "logs" / (backend or PLAIN)
+
+    def cache(self, backend: str) -> Path:
+        """Where the backend keeps what it captured and compiled, for the time of a run."""
+        return self.folder / f"cache-{backend}"
+
+    def facts(self) -> dict[str, str]:
+        """What the outcome of a test depends on, besides the tests."""
+        facts = {package: _version(package) for package in _PACKAGES}
+        python = f"{platform.python_version()} on {platform.machine()}"
+        return {"python": python, "device": self.device, **facts}
+
+    def lay(self, source: Path) -> str:
+        """Copy the tests; returns what tells this suite in this environment from others."""
+        shutil.rmtree(self.work, ignore_errors=True)
+        self.work.mkdir(parents=True)
+        shutil.copytree(source / "tests", self.work / "tests")
+        for name in _BESIDE:
+            if (source / name).is_file():
+                shutil.copy(source / name, self.work / name)
+        hub.fill(self._hub)
+        (self.work / "pytest.ini").write_text(_SETTINGS, encoding="utf-8")
+        return self._fingerprint()
+
+    def environment(self, backend: str | None, env: Mapping[str, str]) -> dict[str, str]:
+        """Of a process that runs tests on `backend`; None is torch without sdbackends."""
+        clean = {name: value for name, value in env.items() if not name.startswith("SD_")}
+        path = launch.without_shim(clean.get("PYTHONPATH"))
+        clean["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_PLUGIN), path]))
+        clean |= {
+            self.suite.device_variable: self.device,
+            "SD_SUITE_LEFT_OUT": ",".join(self.suite.left_out),
+            "HF_HOME": str(self._hub),
+            "HF_HUB_OFFLINE": "1",
+            "TRANSFORMERS_OFFLINE": "1",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "TOKENIZERS_PARALLELISM": "false",
+            # Of a thread pool in each of several processes, on models so small, all would lose.
+            "OMP_NUM_THREADS": clean.get("OMP_NUM_THREADS", "1"),
+        }
+        if backend is None:
+            return clean
+        clean |= {"SD_CACHE_DIR": str(self.cache(backend)), "SD_LOG": "quiet"}
+        return launch.environment(launch.Choices(backend=backend), clean)
+
+    @property
+    def _hub(self) -> Path:
+        return self.folder / "hub"
+
+    def _fingerprint(self) -> str:
+        digest = hashlib.sha256()
+        for path in sorted(self.work.rglob("*.py")):
+            digest.update(path.relative_to(self.work).as_posix().encode() + path.read_bytes())
+        digest.update(repr((self.facts(), self.suite.left_out)).encode())
+        return digest.hexdigest()
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "absent"

@@ -1,0 +1,114 @@
+"""One run: the suite under plain torch as far as that is not known yet, then under the backend."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+
+from tests import known_failures
+from tests.suites import processes, report
+from tests.suites.bench import PLAIN, Bench
+from tests.suites.catalog import Suite, check_packages, checkout, files_of
+from tests.suites.judge import Verdict, judge, passing
+from tests.suites.progress import Progress
+from tests.suites.records import Journal
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a person asked for; `keep`: what stays of the backend's last run."""
+
+    suite: Suite
+    source: Path
+    backend: str
+    only: tuple[str, ...]
+    keep: Literal["nothing", "passes", "failures too"]
+    jobs: int
+    timeout: float
+    device: str
+    output: Path
+
+    @property
+    def title(self) -> str:
+        return f"{self.suite.name} on {self.backend}"
+
+
+def run(wish: Wish, console: Console) -> Verdict:
+    """Run, show the table, write the JSON.
+
+    Raises:
+        UsageError: the source is no checkout of the suite, or `only` names nothing in it.
+        BackendNotReadyError: the suite's tests need packages that are missing.
+    """
+    suite = wish.suite
+    source = checkout(suite, wish.source)
+    check_packages(suite)
+    files = files_of(suite, source, wish.only)
+    lines = known_failures.of_suite(suite.name, wish.backend)
+    bench = Bench(suite, (wish.output / suite.name).resolve(), wish.device)
+    _forget_if_changed(bench, bench.lay(source))
+
+    reference = Journal.read(bench.journal(None))
+    _run(wish, bench, None, files, reference, None)
+    expected = {
+        test: record
+        for test, record in reference.records.items()
+        if test.partition("::")[0] in files
+    }
+    tests = passing(expected)
+    journal = _kept(wish, bench)
+    _run(wish, bench, wish.backend, files, journal, tests)
+
+    verdict = judge(tests, journal.records, lines, whole=not wish.only)
+    report.show(wish.title, expected, verdict, console)
+    result = bench.folder / f"{wish.backend}.json"
+    facts = {"suite": suite.name, "backend": wish.backend, "only": wish.only}
+    report.write(result, {**facts, "environment": bench.facts()}, verdict)
+    console.print(f"written: {result}", soft_wrap=True)
+    return verdict
+
+
+def _run(
+    wish: Wish,
+    bench: Bench,
+    backend: str | None,
+    files: list[str],
+    journal: Journal,
+    only: list[str] | None,
+) -> None:
+    order = processes.Order(
+        folder=bench.work,
+        environment=bench.environment(backend, os.environ),
+        timeout=wish.timeout,
+        jobs=wish.jobs,
+        only=only,
+        logs=bench.logs(backend),
+    )
+    with Progress(f"{wish.suite.name} on {backend or PLAIN}", len(files)) as progress:
+        processes.run(files, order, journal, progress.tell)
+
+
+def _kept(wish: Wish, bench: Bench) -> Journal:
+    """The journal of the backend, with as much of its last run as was asked for."""
+    path = bench.journal(wish.backend)
+    if wish.keep == "nothing":
+        path.unlink(missing_ok=True)
+        shutil.rmtree(bench.cache(wish.backend), ignore_errors=True)
+    journal = Journal.read(path)
+    if wish.keep == "passes":
+        journal.drop_failures()
+    return journal
+
+
+def _forget_if_changed(bench: Bench, fingerprint: str) -> None:
+    """Other tests, or other packages: nothing that was recorded says anything about these."""
+    stamp = bench.folder / "made-from.txt"
+    if not stamp.exists() or stamp.read_text(encoding="utf-8") != fingerprint:
+        for path in bench.folder.glob("*.jsonl"):
+            path.unlink()
+        stamp.write_text(fingerprint, encoding="utf-8")
