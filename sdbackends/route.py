@@ -128,6 +128,7 @@ class Router:
         if getattr(self._here, "inside", False):
             return _nn_call(module, *args, **kwargs)
         self._here.inside = True
+        precision.settle(module)
         args, kwargs = precision.fitting(module, args, kwargs)
         try:
             name = self.settings.backend.of(part_of(module))

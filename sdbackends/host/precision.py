@@ -4,9 +4,10 @@
 Without CUDA float16 runs as bfloat16, because float16 takes minutes on a CPU, and under a backend
 that has no bfloat16 on a CPU both run as float32; the script's own float16 tensors stay as they
 are, and `tensor.numpy()` of a bfloat16 tensor gives the float16 values that the script expects.
-After loading, `.half()` and `.to(float16 or bfloat16)` of a model follow the same rule, while
-`.to(float32)` stays: pipelines upcast the autoencoder so. int8, where a backend has it, is an
-option of the engine and changes nothing here.
+A model changes when the script brings it to "cuda" or calls it, whatever comes first: until then it
+is what was loaded, and is saved as that. After loading, `.half()` and `.to(float16 or bfloat16)` of
+a model follow the same rule, while `.to(float32)` stays: pipelines upcast the autoencoder so. int8,
+where a backend has it, is an option of the engine and changes nothing here.
 """
 
 from __future__ import annotations
@@ -33,12 +34,8 @@ _LOADERS = (
     ("diffusers.loaders.single_file", "FromSingleFileMixin", "from_single_file"),
     ("transformers.modeling_utils", "PreTrainedModel", "from_pretrained"),
 )
-#: Autoencoders that run layers of their own before the decoder that the router sees.
-_AUTOENCODERS = (
-    ("diffusers.models.autoencoders.autoencoder_kl", "AutoencoderKL"),
-    ("diffusers.models.autoencoders.autoencoder_asym_kl", "AsymmetricAutoencoderKL"),
-    ("diffusers.models.autoencoders.autoencoder_tiny", "AutoencoderTiny"),
-)
+#: Autoencoders run layers of their own before the decoder that the router sees.
+_AUTOENCODERS = "diffusers.models.autoencoders"
 _laid = False
 
 
@@ -51,6 +48,8 @@ def of_model(asked: Any) -> Any:
     """The dtype for a model for which the script asks `asked` (None: it named none)."""
     chosen = _chosen()
     wanted = asked if chosen is None else chosen
+    if chosen is None and not cuda.is_used():
+        return wanted
     dtype = _runnable(wanted)
     if dtype is not wanted:
         return dtype
@@ -61,6 +60,26 @@ def of_model(asked: Any) -> Any:
             f"SD_PRECISION: models are loaded as {_name(dtype)}{instead}",
         )
     return dtype
+
+
+def settle(thing: Any) -> None:
+    """Bring a model, or a pipeline's models, into what runs here; weights in float32 stay."""
+    if not substituted():
+        return
+    for part in (thing, *getattr(thing, "components", {}).values()):
+        if isinstance(part, torch.nn.Module):
+            for module in part.modules():
+                for tensor in (*module._parameters.values(), *module._buffers.values()):
+                    _settle_tensor(tensor)
+
+
+def _settle_tensor(tensor: torch.Tensor | None) -> None:
+    # Not those on the meta device, which hooks fill, nor those of quantizers, which only say so.
+    if tensor is None or type(tensor) not in (torch.Tensor, torch.nn.Parameter) or tensor.is_meta:
+        return
+    dtype = _runnable(tensor.dtype)
+    if dtype is not tensor.dtype:
+        tensor.data = tensor.data.to(dtype)  # in place: tied weights stay tied
 
 
 def fitting(
@@ -98,8 +117,7 @@ def lay(overlay: Overlay) -> None:
     _lay_conversions(overlay)
     if substituted():
         _lay_numpy(overlay)
-        for module, owner in _AUTOENCODERS:
-            when_imported(module, _coder(owner, overlay), overlay)
+        when_imported(_AUTOENCODERS, lambda m: _lay_coders(m, overlay), overlay)
     for module, owner, method in _LOADERS:
         when_imported(module, _loader(owner, method, overlay), overlay)
 
@@ -157,64 +175,77 @@ def _loader(owner: str, method: str, overlay: Overlay) -> Callable[[ModuleType],
             key = "dtype" if kwargs.get("dtype") is not None else "torch_dtype"
             if owner == "PreTrainedModel" and kwargs.get("torch_dtype") is None:
                 key = "dtype"
+            _notice_cuda(kwargs.get("device_map"))
             if not isinstance(kwargs.get(key), dict):
                 dtype = of_model(kwargs.get(key))
                 if dtype is not None:
                     kwargs[key] = dtype
-            return _without_unrunnable(real(cls, *args, **kwargs))
+            loaded = real(cls, *args, **kwargs)
+            if _chosen() is not None or cuda.is_used():
+                settle(loaded[0] if isinstance(loaded, tuple) else loaded)
+            return loaded
 
         overlay.set(kind, method, classmethod(load))
 
     return stand_before
 
 
-def _coder(owner: str, overlay: Overlay) -> Callable[[ModuleType], None]:
-    def stand_before(module: ModuleType) -> None:
-        kind = getattr(module, owner)
+def _lay_coders(autoencoders: ModuleType, overlay: Overlay) -> None:
+    kinds = [kind for kind in vars(autoencoders).values() if isinstance(kind, type)]
+    for kind in dict.fromkeys(kinds):
         for method in ("encode", "decode"):
-            overlay.set(kind, method, _fitted(vars(kind)[method]))
-
-    return stand_before
+            if callable(vars(kind).get(method)):
+                overlay.set(kind, method, _fitted(vars(kind)[method]))
 
 
 def _fitted(real: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(real)
     def code(self: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
+        if torch.compiler.is_compiling():
+            return real(self, *args, **kwargs)
+        settle(self)
         args, kwargs = fitting(self, args, kwargs)
         return real(self, *args, **kwargs)
 
     return code
 
 
-def _without_unrunnable(loaded: Any) -> Any:
-    """What came in half precision although nobody asked for it (transformers: the saved dtype)."""
-    model = loaded[0] if isinstance(loaded, tuple) else loaded
-    parts = [model, *getattr(model, "components", {}).values()]
-    for part in parts:
-        if isinstance(part, torch.nn.Module):
-            for dtype in {parameter.dtype for parameter in part.parameters()}:
-                if _runnable(dtype) is not dtype:
-                    part.to(_runnable(dtype))
-    return loaded
-
-
 def _lay_conversions(overlay: Overlay) -> None:
-    real_to, real_half = torch.nn.Module.to, torch.nn.Module.half
+    real_to, real_half, real_cuda = torch.nn.Module.to, torch.nn.Module.half, torch.nn.Module.cuda
 
     @functools.wraps(real_to)
     def to(self: torch.nn.Module, *args: Any, **kwargs: Any) -> torch.nn.Module:
+        named = _notice_cuda(kwargs.get("device", args[0] if args else None))
         args = tuple(_conversion(self, arg) for arg in args)
         if "dtype" in kwargs:
             kwargs["dtype"] = _conversion(self, kwargs["dtype"])
-        return real_to(self, *args, **kwargs)
+        moved = real_to(self, *args, **kwargs)
+        if named:
+            settle(moved)
+        return moved
 
     @functools.wraps(real_half)
     def half(self: torch.nn.Module) -> torch.nn.Module:
         dtype = _conversion(self, torch.float16)
         return real_half(self) if dtype is torch.float16 else real_to(self, dtype)
 
+    @functools.wraps(real_cuda)
+    def to_cuda(self: torch.nn.Module, device: Any = None) -> torch.nn.Module:
+        moved = real_cuda(self, device)
+        settle(moved)
+        return moved
+
     overlay.set(torch.nn.Module, "to", to)
     overlay.set(torch.nn.Module, "half", half)
+    overlay.set(torch.nn.Module, "cuda", to_cuda)
+
+
+def _notice_cuda(device: Any) -> bool:
+    """Whether it is CUDA that the script names; from then on its models change at once."""
+    named = substituted() and cuda.means_cuda(device)
+    if named:
+        cuda.first_use()
+    return named
 
 
 def _conversion(module: torch.nn.Module, asked: Any) -> Any:

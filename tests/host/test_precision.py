@@ -12,8 +12,10 @@ import torch
 from sdbackends.host import activate, precision
 
 diffusers = pytest.importorskip("diffusers")
+safetensors = pytest.importorskip("safetensors.torch")
 transformers = pytest.importorskip("transformers")
 HERE_HALF = torch.float16 if torch.cuda.is_available() else torch.bfloat16
+FILE = "diffusion_pytorch_model.safetensors"
 without_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
 
 
@@ -74,7 +76,7 @@ def test_the_chosen_precision_wins(
 
 @pytest.mark.parametrize(
     ("named", "dtype"),
-    [("none", torch.float32), ("float16", HERE_HALF), ("variant", HERE_HALF)],
+    [("none", torch.float32), ("float16", torch.float16), ("variant", torch.float16)],
 )
 def test_without_a_choice_the_script_decides(
     enable: Any, unet_folder: Path, named: str, dtype: torch.dtype
@@ -84,14 +86,69 @@ def test_without_a_choice_the_script_decides(
     assert model.dtype is dtype
 
 
+def brought_to_cuda(model: Any) -> Any:
+    return model.to("cuda")
+
+
+def brought_to_cuda_by_its_method(model: Any) -> Any:
+    return model.cuda()
+
+
+def offloaded(model: Any) -> Any:
+    model.enable_group_offload("cuda")
+    return model
+
+
+def called(model: Any) -> Any:
+    with torch.no_grad():
+        model(torch.zeros(1, 3, 8, 8, dtype=torch.float16), 0)
+    return model
+
+
+@without_cuda
+@pytest.mark.parametrize("use", [brought_to_cuda, brought_to_cuda_by_its_method, offloaded, called])
+def test_float16_becomes_bfloat16_when_the_model_is_used(
+    enable: Any, unet_folder: Path, tmp_path: Path, use: Any
+) -> None:
+    enable(precision=None)
+    model = diffusers.UNet2DModel.from_pretrained(unet_folder, dtype=torch.float16)
+    kept = model.conv_norm_out.float()  # as `_keep_in_fp32_modules` has it
+    model.save_pretrained(tmp_path)
+    assert safetensors.load_file(tmp_path / FILE)["conv_in.weight"].dtype is torch.float16
+    used = use(model)
+    assert used.dtype is torch.bfloat16
+    assert kept.weight.dtype is torch.float32
+    assert isinstance(used.conv_in.weight, torch.nn.Parameter)
+
+
+@without_cuda
+def test_after_cuda_was_named_models_are_loaded_as_bfloat16(enable: Any, unet_folder: Path) -> None:
+    enable(precision=None)
+    torch.nn.Linear(1, 1).to("cuda")
+    model = diffusers.UNet2DModel.from_pretrained(unet_folder, dtype=torch.float16)
+    assert model.dtype is torch.bfloat16
+    assert model.float().half().dtype is torch.bfloat16
+
+
+@without_cuda
+def test_an_autoencoder_is_used_by_its_coders(enable: Any) -> None:
+    enable(precision=None)
+    vae = diffusers.VQModel(block_out_channels=(8,), norm_num_groups=4, latent_channels=4)
+    vae.eval().half()
+    assert vae.dtype is torch.float16
+    with torch.no_grad():
+        latents = vae.encode(torch.zeros(1, 3, 8, 8, dtype=torch.float16)).latents
+    assert vae.dtype is latents.dtype is torch.bfloat16
+
+
 @pytest.mark.parametrize(
     ("chosen", "named", "dtype"),
     [
         ("fp32", "none", torch.float32),
         ("bf16", "float32", torch.bfloat16),
         (None, "float32", torch.float32),
-        (None, "none", HERE_HALF),
-        (None, "old name", HERE_HALF),
+        (None, "none", torch.float16),
+        (None, "old name", torch.float16),
     ],
 )
 def test_transformers_too(
