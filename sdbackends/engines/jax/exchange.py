@@ -37,6 +37,8 @@ def to_jax(tensor: torch.Tensor, device: jax.Device) -> Array:
     """An array of the tensor's values; shares its memory if `shareable`."""
     plain = tensor.detach()
     plain = plain.to(_NARROWED.get(plain.dtype, plain.dtype)).contiguous()
+    # An axis of length 1 may have any stride and be contiguous; JAX would take that for a layout.
+    plain = plain.reshape(-1).reshape(plain.shape)
     if on_same_device(plain, device):
         _wait_for(plain)
         shared: Array = jax.dlpack.from_dlpack(plain)

@@ -117,3 +117,12 @@ def test_a_program_runs_again_on_other_inputs(engine: JaxEngine) -> None:
     program(tensors_of(call))
     other = Call(call.module, (rand(2, 8, seed=9),))
     assert worst(list(program(tensors_of(other))), [other.eager()]) < 1e-6
+
+
+def test_an_axis_of_length_one_may_have_any_stride(engine: JaxEngine) -> None:
+    """Such a tensor is contiguous, and JAX still took its strides for a layout of its own."""
+    turned = rand(8, 1).permute(1, 0)
+    assert turned.is_contiguous() and turned.stride() != (8, 1)
+    narrow = Call(small_call().module, (turned,))
+    _, result = run(engine, narrow)
+    assert worst(result, narrow.eager()) < 1e-6

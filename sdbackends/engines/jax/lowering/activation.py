@@ -26,7 +26,7 @@ def gelu(x: Array, *, approximate: str = "none") -> Array:
 
 @elementwise("aten.leaky_relu.default")
 def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
-    return jnp.where(x > 0, x, x * negative_slope)
+    return jnp.where(x > 0, x, _wide(x) * negative_slope)
 
 
 @elementwise("aten.elu.default")
@@ -42,12 +42,13 @@ def hardtanh(x: Array, min_val: float = -1, max_val: float = 1) -> Array:
 
 @elementwise("aten.hardswish.default")
 def hardswish(x: Array) -> Array:
-    return x * jnp.clip(x + 3, 0, 6) / 6
+    wide = _wide(x)
+    return wide * jnp.clip(wide + 3, 0, 6) / 6
 
 
 @elementwise("aten.hardsigmoid.default")
 def hardsigmoid(x: Array) -> Array:
-    return jnp.clip(x + 3, 0, 6) / 6
+    return jnp.clip(_wide(x) + 3, 0, 6) / 6
 
 
 @elementwise("aten.softplus.default")

@@ -8,6 +8,7 @@ kernel is taken for 16-bit values, and XLA's own form elsewhere.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -43,6 +44,8 @@ def scaled_dot_product_attention(
     choices: Choices,
 ) -> Array:
     """Scores and sums in float32; the division by the row's sum comes after the last product."""
+    if dropout_p:
+        raise NotImplementedError(f"dropout_p={dropout_p}: the random numbers must be torch's")
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
     lead = query.shape[:-2]
     query, key, value = (_four(x) for x in (query, key, value))
@@ -113,13 +116,7 @@ def _tiled(
     assert size is not None
 
     def tile(q: Array, k: Array, v: Array, b: Array | None) -> Array:
-        scores = lax.dot_general(
-            q * jnp.asarray(scale, q.dtype),
-            k,
-            (((1,), (1,)), ((), ())),
-            precision=choices.precision(q.dtype),
-            preferred_element_type=jnp.float32,
-        )
+        scores = _scores(q, k, (((1,), (1,)), ((), ())), scale, choices)
         scores = scores if b is None else scores + b
         weights = jnp.exp(scores - _finite(_row_maximum(scores), b)).astype(v.dtype)
         summed = lax.dot_general(
@@ -151,6 +148,19 @@ def _tiled(
     return result
 
 
+def _scores(query: Array, key: Array, dims: Any, scale: float, choices: Choices) -> Array:
+    """Scaled where it costs least, but never in 16 bits: a rounded query moves every score."""
+    wide = query.dtype == jnp.float32
+    product = lax.dot_general(
+        query * scale if wide else query,
+        key,
+        dims,
+        precision=choices.precision(query.dtype),
+        preferred_element_type=jnp.float32,
+    )
+    return product if wide else product * scale
+
+
 def _finite(maximum: Array, mask: Array | None) -> Array:
     """A row in which everything is masked has no maximum; torch gives zeros for it."""
     return maximum if mask is None else jnp.where(jnp.isfinite(maximum), maximum, 0.0)
@@ -170,13 +180,7 @@ def _plain(
     choices: Choices,
 ) -> Array:
     batched = ((0, 1), (0, 1))
-    scores = lax.dot_general(
-        query * jnp.asarray(scale, query.dtype),
-        key,
-        (((3,), (3,)), batched),
-        precision=choices.precision(query.dtype),
-        preferred_element_type=jnp.float32,
-    )
+    scores = _scores(query, key, (((3,), (3,)), batched), scale, choices)
     if is_causal:
         seen = jnp.tril(jnp.ones(scores.shape[-2:], bool))
         scores = jnp.where(seen, scores, -jnp.inf)

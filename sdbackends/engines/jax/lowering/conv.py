@@ -15,7 +15,15 @@ import jax.numpy as jnp
 from jax import lax
 
 from sdbackends.engines.jax.choices import Choices
-from sdbackends.engines.jax.layout import CHANNELS_LAST, Array, Value, in_order, laid, logical
+from sdbackends.engines.jax.layout import (
+    CHANNELS_LAST,
+    Array,
+    Value,
+    in_order,
+    laid,
+    logical,
+    reshaped,
+)
 from sdbackends.engines.jax.lowering.registry import lowers
 from sdbackends.engines.jax.lowering.window import Window, each, pair, sides
 
@@ -42,9 +50,9 @@ def conv2d(
 ) -> Value:
     """Channels-last inside; `weight` stands as `Choices.kernel_order` says wherever it can."""
     if x.ndim == 3:
-        batched = jnp.expand_dims(logical(x), 0)
+        batched = reshaped(x, (1, *x.shape))
         one = conv2d(batched, weight, bias, stride, padding, dilation, groups, choices=choices)
-        return logical(one)[0]
+        return reshaped(one, one.shape[1:])
     kernel = (weight.shape[2], weight.shape[3])
     steps, spread = pair(stride), pair(dilation)
     window = Window(kernel, steps, sides(padding, kernel, spread), spread, groups)
@@ -138,20 +146,31 @@ def _native(
     )
 
 
-@lowers("aten.conv1d.default", "aten.conv3d.default", choices=True)
+@lowers(
+    "aten.conv1d.default",
+    "aten.conv1d.padding",
+    "aten.conv3d.default",
+    "aten.conv3d.padding",
+    choices=True,
+)
 def conv_nd(
     x: Array,
     weight: Array,
     bias: Array | None = None,
     stride: int | Sequence[int] = 1,
-    padding: int | Sequence[int] = 0,
+    padding: str | int | Sequence[int] = 0,
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
     *,
     choices: Choices,
 ) -> Array:
     n = weight.ndim - 2
-    steps, border, spread = each(stride, n), each(padding, n), each(dilation, n)
+    steps, spread = each(stride, n), each(dilation, n)
+    if padding == "same":  # the odd one comes after, which `convolution` has no word for
+        totals = [d * (k - 1) for k, d in zip(weight.shape[2:], spread, strict=True)]
+        widths = [(total // 2, total - total // 2) for total in totals]
+        x = jnp.pad(x, [(0, 0)] * (x.ndim - n) + widths)
+    border = (0,) * n if isinstance(padding, str) else each(padding, n)
     y = convolution(
         x, weight, bias, steps, border, spread, False, (0,) * n, groups, choices=choices
     )
@@ -174,6 +193,11 @@ def convolution(
 ) -> Value:
     """Any number of dimensions, and the transposed form; plain 2-D ones take the fast ways."""
     n = weight.ndim - 2
+    if x.ndim == n + 1:
+        batched = reshaped(x, (1, *x.shape))
+        rest = (stride, padding, dilation, transposed, output_padding, groups)
+        one = convolution(batched, weight, bias, *rest, choices=choices)
+        return reshaped(one, one.shape[1:])
     stride, padding, dilation = (each(v, n) for v in (stride, padding, dilation))
     if n == 2 and not transposed:
         return conv2d(x, weight, bias, stride, padding, dilation, groups, choices=choices)
@@ -201,8 +225,8 @@ def convolution(
     return _finish(y, bias, plain.dtype, (1, -1) + (1,) * n)
 
 
-@lowers("aten.conv_transpose2d.input", choices=True)
-def conv_transpose2d(
+@lowers("aten.conv_transpose1d.default", "aten.conv_transpose2d.input", choices=True)
+def conv_transpose(
     x: Array,
     weight: Array,
     bias: Array | None = None,
@@ -214,9 +238,10 @@ def conv_transpose2d(
     *,
     choices: Choices,
 ) -> Array:
-    pairs = (pair(stride), pair(padding), pair(dilation))
-    extra = pair(output_padding)
-    return logical(convolution(x, weight, bias, *pairs, True, extra, groups, choices=choices))
+    n = weight.ndim - 2
+    form = (each(stride, n), each(padding, n), each(dilation, n))
+    extra = each(output_padding, n)
+    return logical(convolution(x, weight, bias, *form, True, extra, groups, choices=choices))
 
 
 def _turned(kernel: Array, groups: int) -> Array:

@@ -25,7 +25,8 @@ def arange(start: Number, end: Number, step: Number = 1, dtype: Dtype = None) ->
     """Computed in float64 like torch, so that long ranges with a fractional step agree."""
     count = max(0, math.ceil((end - start) / step))
     values = start + np.arange(count, dtype=np.float64) * step
-    return jnp.asarray(values.astype(dtype or np.float32))
+    whole = all(isinstance(given, int) for given in (start, end, step))
+    return jnp.asarray(values.astype(dtype or (np.int32 if whole else np.float32)))
 
 
 @lowers("aten.linspace.default")

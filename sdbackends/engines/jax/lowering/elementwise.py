@@ -6,6 +6,7 @@ lowering only has to compute in a dtype that is wide enough.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,22 @@ from sdbackends.engines.jax.lowering.registry import elementwise
 
 Number = bool | int | float
 Operand = Array | Number
+
+
+def _in_float32(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Of 16-bit values torch computes in float32 and rounds once, at the end."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return function(*map(_wide, args), **{name: _wide(v) for name, v in kwargs.items()})
+
+    return call
+
+
+def _wide(value: Any) -> Any:
+    narrow = isinstance(value, jax.Array) and value.dtype in (jnp.bfloat16, jnp.float16)
+    return value.astype(jnp.float32) if narrow else value
+
 
 _UNARY: dict[str, Callable[..., Array]] = {
     "abs": jnp.abs,
@@ -76,15 +93,15 @@ _BINARY: dict[str, Callable[..., Array]] = {
     "remainder": jnp.remainder,
 }
 for _name, _function in _UNARY.items():
-    elementwise(f"aten.{_name}.default")(_function)
+    elementwise(f"aten.{_name}.default")(_in_float32(_function))
 for _name, _function in _BINARY.items():
-    elementwise(f"aten.{_name}.Tensor", f"aten.{_name}.Scalar")(_function)
+    elementwise(f"aten.{_name}.Tensor", f"aten.{_name}.Scalar")(_in_float32(_function))
 elementwise("aten.logical_and.default")(jnp.logical_and)
 elementwise("aten.logical_or.default")(jnp.logical_or)
 elementwise("aten.logical_xor.default")(jnp.logical_xor)
 elementwise("aten.maximum.default")(jnp.maximum)
 elementwise("aten.minimum.default")(jnp.minimum)
-elementwise("aten.atan2.default")(jnp.arctan2)
+elementwise("aten.atan2.default")(_in_float32(jnp.arctan2))
 elementwise("aten.where.self", "aten.where.ScalarOther", "aten.where.ScalarSelf")(jnp.where)
 
 
@@ -93,11 +110,13 @@ def _floating(x: Array) -> Array:
 
 
 @elementwise("aten.add.Tensor", "aten.add.Scalar")
+@_in_float32
 def add(x: Operand, other: Operand, alpha: Number = 1) -> Any:
     return jnp.add(x, other if alpha == 1 else other * alpha)
 
 
 @elementwise("aten.sub.Tensor", "aten.sub.Scalar")
+@_in_float32
 def sub(x: Operand, other: Operand, alpha: Number = 1) -> Any:
     return jnp.subtract(x, other if alpha == 1 else other * alpha)
 
@@ -113,6 +132,7 @@ def div(x: Array, other: Operand) -> Array:
 
 
 @elementwise("aten.div.Tensor_mode", "aten.div.Scalar_mode")
+@_in_float32
 def div_mode(x: Array, other: Operand, *, rounding_mode: str | None) -> Array:
     if rounding_mode == "floor":
         return jnp.floor_divide(x, other)
@@ -131,16 +151,27 @@ def _trunc_int(x: Array, other: Operand) -> Array:
 
 
 @elementwise("aten.floor_divide.default", "aten.floor_divide.Scalar")
+@_in_float32
 def floor_divide(x: Array, other: Operand) -> Array:
     return jnp.floor_divide(x, other)
 
 
 @elementwise("aten.pow.Tensor_Scalar", "aten.pow.Tensor_Tensor", "aten.pow.Scalar")
+@_in_float32
 def pow(x: Operand, exponent: Operand) -> Any:
     """A square is a product: XLA's power is many times slower and no more exact."""
     if isinstance(exponent, (int, float)) and exponent == 2:
         return jnp.square(x)
+    if jnp.issubdtype(jnp.result_type(x, exponent), jnp.integer):
+        return _pow_int(jnp.asarray(x), jnp.asarray(exponent))
     return jnp.power(x, exponent)
+
+
+def _pow_int(x: Array, exponent: Array) -> Array:
+    """Below zero the exponent gives C's 1 / x**n: zero, unless x is 1 or -1."""
+    sign = jnp.where(exponent % 2 == 0, 1, x)
+    inverse = jnp.where(jnp.abs(x) == 1, sign, 0)
+    return jnp.where(exponent < 0, inverse, jnp.power(x, jnp.maximum(exponent, 0)))
 
 
 @elementwise("aten.clamp.default", "aten.clamp.Tensor")
@@ -167,6 +198,7 @@ def masked_fill(x: Array, mask: Array, value: Operand) -> Array:
 
 
 @elementwise("aten.round.decimals")
+@_in_float32
 def round_decimals(x: Array, *, decimals: int) -> Array:
     return jnp.round(x, decimals)
 
@@ -179,16 +211,19 @@ def nan_to_num(
 
 
 @elementwise("aten.lerp.Scalar", "aten.lerp.Tensor")
+@_in_float32
 def lerp(x: Array, end: Array, weight: Operand) -> Array:
     return x + (end - x) * weight
 
 
 @elementwise("aten.addcmul.default")
+@_in_float32
 def addcmul(x: Array, tensor1: Array, tensor2: Array, *, value: Number = 1) -> Array:
     return x + value * tensor1 * tensor2
 
 
 @elementwise("aten.addcdiv.default")
+@_in_float32
 def addcdiv(x: Array, tensor1: Array, tensor2: Array, *, value: Number = 1) -> Array:
     return x + value * (tensor1 / tensor2)
 
@@ -211,11 +246,13 @@ def to_copy(x: Array, dtype: np.dtype | None = None, *_: bool) -> Array:
 
 
 @elementwise("aten.logit.default")
+@_in_float32
 def logit(x: Array, eps: float | None = None) -> Array:
     bounded = x if eps is None else jnp.clip(x, eps, 1 - eps)
     return jnp.log(bounded / (1 - bounded))
 
 
 @elementwise("aten.deg2rad.default")
+@_in_float32
 def deg2rad(x: Array) -> Array:
     return x * (math.pi / 180)

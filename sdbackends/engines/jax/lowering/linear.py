@@ -24,8 +24,10 @@ def linear(x: Array, weight: Array, bias: Array | None = None, *, choices: Choic
 def addmm(
     x: Array, mat1: Array, mat2: Array, *, beta: float = 1, alpha: float = 1, choices: Choices
 ) -> Array:
+    """With beta 0 torch does not read `x` at all, which may hold NaN from `empty`."""
     product = choices.dot(mat1, mat2)
-    return (x if beta == 1 else x * beta) + (product if alpha == 1 else product * alpha)
+    product = product if alpha == 1 else product * alpha
+    return product if beta == 0 else (x if beta == 1 else x * beta) + product
 
 
 @lowers("aten.mm.default", "aten.mv.default", "aten.dot.default", choices=True)
@@ -47,14 +49,20 @@ def matmul(x: Array, other: Array, *, choices: Choices) -> Array:
 def baddbmm(
     x: Array, batch1: Array, batch2: Array, *, beta: float = 1, alpha: float = 1, choices: Choices
 ) -> Array:
-    """With beta 0 torch does not read `x` at all, which may hold NaN from `empty`."""
+    """With beta 0 `x` is not read either."""
     product = matmul(batch1, batch2, choices=choices) * alpha
     return product if beta == 0 else x * beta + product
 
 
 @lowers("aten.einsum.default", choices=True)
 def einsum(equation: str, tensors: list[Array], *, choices: Choices) -> Array:
-    return jnp.einsum(equation, *tensors, precision=choices.precision(tensors[0].dtype))
+    dtype = tensors[0].dtype
+    return jnp.einsum(
+        equation,
+        *tensors,
+        precision=choices.precision(dtype),
+        preferred_element_type=choices.accumulator(dtype),
+    )
 
 
 @lowers("aten.outer.default")

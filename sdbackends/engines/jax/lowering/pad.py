@@ -33,7 +33,7 @@ def constant_pad_nd(x: Value, pad: Sequence[int], value: float = 0) -> Value:
 
 @lowers("aten.reflection_pad1d.default", "aten.reflection_pad2d.default")
 def reflection_pad(x: Array, padding: Sequence[int]) -> Array:
-    return jnp.pad(x, _per_axis(x.ndim, padding), mode="reflect")
+    return _repeating(x, padding, "reflect")
 
 
 @lowers(
@@ -42,12 +42,17 @@ def reflection_pad(x: Array, padding: Sequence[int]) -> Array:
     "aten.replication_pad3d.default",
 )
 def replication_pad(x: Array, padding: Sequence[int]) -> Array:
-    return jnp.pad(x, _per_axis(x.ndim, padding), mode="edge")
+    return _repeating(x, padding, "edge")
 
 
 @lowers("aten.pad.default")
 def pad(x: Array, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Array:
-    widths = _per_axis(x.ndim, pad)
     if mode == "constant":
         return stored(constant_pad_nd(x, pad, value or 0))
-    return jnp.pad(x, widths, mode={"reflect": "reflect", "replicate": "edge"}.get(mode, "wrap"))
+    return _repeating(x, pad, {"reflect": "reflect", "replicate": "edge"}.get(mode, "wrap"))
+
+
+def _repeating(x: Array, pad: Sequence[int], mode: str) -> Array:
+    """A negative width cuts, after the border was made of what is there."""
+    wide = jnp.pad(x, [(max(a, 0), max(b, 0)) for a, b in _per_axis(x.ndim, pad)], mode=mode)
+    return stored(constant_pad_nd(wide, [min(width, 0) for width in pad]))

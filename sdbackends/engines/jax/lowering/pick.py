@@ -25,13 +25,28 @@ def index(x: Array, indices: Indices) -> Array:
 
 @lowers("aten.index_put.default")
 def index_put(x: Array, indices: Indices, values: Array, accumulate: bool = False) -> Array:
+    if indices[0] is not None and indices[0].dtype == jnp.bool_:
+        return _put_where(x, indices, values, accumulate)
     spot = x.at[_places(indices)]
     return spot.add(values) if accumulate else spot.set(values)
 
 
+def _put_where(x: Array, indices: Indices, values: Array, accumulate: bool) -> Array:
+    """A mask over the first axes: how many places it names is known only when the program runs."""
+    (mask,) = indices
+    assert mask is not None
+    rest = x.shape[mask.ndim :]
+    rows = values.reshape((-1, *rest)) if values.ndim > len(rest) else values
+    if values.ndim > len(rest) and len(rows) > 1:  # a row for each place, in order
+        nth = jnp.cumsum(mask.reshape(-1)).reshape(mask.shape) - 1
+        rows = jnp.take(rows, nth, axis=0, mode="clip")
+    spread = mask.reshape(mask.shape + (1,) * len(rest))
+    return jnp.where(spread, x + rows if accumulate else rows, x)
+
+
 @lowers("aten.index_select.default")
 def index_select(x: Array, dim: int, index: Array) -> Array:
-    return jnp.take(x, index, dim, mode="clip")
+    return jnp.take(x, index, dim, mode="clip") if x.ndim else x
 
 
 @lowers("aten.gather.default")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,11 +17,11 @@ Dims = int | Sequence[int] | None
 Dtype = np.dtype | None
 
 
-def _axes(dim: Dims) -> tuple[int, ...] | None:
-    """Torch takes an empty list of dims as all of them."""
-    if dim is None or isinstance(dim, int):
-        return None if dim is None else (dim,)
-    return tuple(dim) or None
+def _axes(x: Array, dim: Dims) -> tuple[int, ...] | None:
+    """Torch takes an empty list of dims as all of them, and lets a scalar have a dim 0."""
+    if dim is None or x.ndim == 0:
+        return None
+    return (dim,) if isinstance(dim, int) else tuple(dim) or None
 
 
 def _wide(x: Array, dtype: Dtype = None) -> Array:
@@ -32,17 +33,17 @@ def _wide(x: Array, dtype: Dtype = None) -> Array:
 
 @lowers("aten.sum.default", "aten.sum.dim_IntList")
 def sum(x: Array, dim: Dims = None, keepdim: bool = False, *, dtype: Dtype = None) -> Array:
-    return jnp.sum(_wide(x, dtype), _axes(dim), keepdims=keepdim)
+    return jnp.sum(_wide(x, dtype), _axes(x, dim), keepdims=keepdim)
 
 
 @lowers("aten.mean.default", "aten.mean.dim")
 def mean(x: Array, dim: Dims = None, keepdim: bool = False, *, dtype: Dtype = None) -> Array:
-    return jnp.mean(_wide(x, dtype), _axes(dim), keepdims=keepdim)
+    return jnp.mean(_wide(x, dtype), _axes(x, dim), keepdims=keepdim)
 
 
 @lowers("aten.prod.default", "aten.prod.dim_int")
 def prod(x: Array, dim: Dims = None, keepdim: bool = False, *, dtype: Dtype = None) -> Array:
-    return jnp.prod(_wide(x, dtype), _axes(dim), keepdims=keepdim)
+    return jnp.prod(_wide(x, dtype), _axes(x, dim), keepdims=keepdim)
 
 
 @lowers("aten.var.correction")
@@ -50,7 +51,7 @@ def var(
     x: Array, dim: Dims = None, *, correction: int | None = None, keepdim: bool = False
 ) -> Array:
     ddof = 1 if correction is None else correction
-    return jnp.var(_wide(x), _axes(dim), keepdims=keepdim, ddof=ddof)
+    return jnp.var(_wide(x), _axes(x, dim), keepdims=keepdim, ddof=ddof)
 
 
 @lowers("aten.std.correction")
@@ -69,12 +70,12 @@ def var_mean(
 
 @lowers("aten.amax.default")
 def amax(x: Array, dim: Dims = (), keepdim: bool = False) -> Array:
-    return jnp.max(x, _axes(dim), keepdims=keepdim)
+    return jnp.max(x, _axes(x, dim), keepdims=keepdim)
 
 
 @lowers("aten.amin.default")
 def amin(x: Array, dim: Dims = (), keepdim: bool = False) -> Array:
-    return jnp.min(x, _axes(dim), keepdims=keepdim)
+    return jnp.min(x, _axes(x, dim), keepdims=keepdim)
 
 
 @lowers("aten.max.default")
@@ -89,12 +90,12 @@ def min(x: Array) -> Array:
 
 @lowers("aten.max.dim")
 def max_dim(x: Array, dim: int, keepdim: bool = False) -> tuple[Array, Array]:
-    return jnp.max(x, dim, keepdims=keepdim), jnp.argmax(x, dim, keepdims=keepdim)
+    return amax(x, dim, keepdim), argmax(x, dim, keepdim)
 
 
 @lowers("aten.min.dim")
 def min_dim(x: Array, dim: int, keepdim: bool = False) -> tuple[Array, Array]:
-    return jnp.min(x, dim, keepdims=keepdim), jnp.argmin(x, dim, keepdims=keepdim)
+    return amin(x, dim, keepdim), argmin(x, dim, keepdim)
 
 
 @lowers("aten.argmax.default")
@@ -114,12 +115,12 @@ def _position(find: Callable[..., Array], x: Array, dim: int | None, keepdim: bo
 
 @lowers("aten.any.default", "aten.any.dim", "aten.any.dims")
 def any(x: Array, dim: Dims = None, keepdim: bool = False) -> Array:
-    return jnp.any(x, _axes(dim), keepdims=keepdim)
+    return jnp.any(x, _axes(x, dim), keepdims=keepdim)
 
 
 @lowers("aten.all.default", "aten.all.dim", "aten.all.dims")
 def all(x: Array, dim: Dims = None, keepdim: bool = False) -> Array:
-    return jnp.all(x, _axes(dim), keepdims=keepdim)
+    return jnp.all(x, _axes(x, dim), keepdims=keepdim)
 
 
 @lowers("aten.cumsum.default")
@@ -135,37 +136,38 @@ def cumprod(x: Array, dim: int, *, dtype: Dtype = None) -> Array:
 @lowers("aten.softmax.int", "aten._softmax.default")
 def softmax(x: Array, dim: int, dtype: Any = None) -> Array:
     """In float32 whatever comes in; the third argument is a dtype or torch's half_to_float."""
-    return jax.nn.softmax(x.astype(jnp.float32), dim)
+    return jax.nn.softmax(x.astype(jnp.float32), _axes(x, dim))
 
 
 @lowers("aten._safe_softmax.default")
 def safe_softmax(x: Array, dim: int, dtype: Any = None) -> Array:
     """A row in which everything is masked gives zeros instead of NaN."""
-    wide = x.astype(jnp.float32)
-    masked = jnp.all(wide == -jnp.inf, dim, keepdims=True)
-    return jnp.where(masked, 0.0, jax.nn.softmax(jnp.where(masked, 0.0, wide), dim))
+    wide, axes = x.astype(jnp.float32), _axes(x, dim)
+    masked = jnp.all(wide == -jnp.inf, axes, keepdims=True)
+    return jnp.where(masked, 0.0, jax.nn.softmax(jnp.where(masked, 0.0, wide), axes))
 
 
 @lowers("aten.log_softmax.int", "aten._log_softmax.default")
 def log_softmax(x: Array, dim: int, dtype: Any = None) -> Array:
-    return jax.nn.log_softmax(x.astype(jnp.float32), dim)
+    return jax.nn.log_softmax(x.astype(jnp.float32), _axes(x, dim))
 
 
 @lowers("aten.logsumexp.default")
 def logsumexp(x: Array, dim: Dims, keepdim: bool = False) -> Array:
-    return jax.nn.logsumexp(x.astype(jnp.float32), _axes(dim), keepdims=keepdim)
+    return jax.nn.logsumexp(x.astype(jnp.float32), _axes(x, dim), keepdims=keepdim)
 
 
 @lowers("aten.linalg_vector_norm.default")
 def linalg_vector_norm(
     x: Array, ord: float = 2, dim: Dims = None, keepdim: bool = False, *, dtype: Dtype = None
 ) -> Array:
-    axes = _axes(dim)
-    flat = _wide(x, dtype) if axes is not None else _wide(x, dtype).reshape(-1)
+    size, axes = jnp.abs(_wide(x, dtype)), _axes(x, dim)
+    if ord == math.inf:
+        return jnp.max(size, axes, keepdims=keepdim)
+    if ord == -math.inf:
+        return jnp.min(size, axes, keepdims=keepdim)
+    if ord == 0:
+        return jnp.sum(size != 0, axes, keepdims=keepdim)
     if ord == 2:
-        norm = jnp.sqrt(jnp.sum(jnp.square(flat), axes, keepdims=keepdim and axes is not None))
-    else:
-        norm = jnp.sum(jnp.abs(flat) ** ord, axes, keepdims=keepdim and axes is not None) ** (
-            1 / ord
-        )
-    return norm.reshape((1,) * x.ndim) if keepdim and axes is None else norm
+        return jnp.sqrt(jnp.sum(jnp.square(size), axes, keepdims=keepdim))
+    return jnp.sum(size**ord, axes, keepdims=keepdim) ** (1 / ord)

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from sdbackends.engines.jax.layout import CHANNELS_LAST, Array, Value, in_order, laid
+from sdbackends.engines.jax.layout import CHANNELS_LAST, Array, Value, in_order, laid, reshaped
 from sdbackends.engines.jax.lowering.registry import lowers
 
 Scales = Sequence[float] | None
+
+
+def _batched(function: Callable[..., Value]) -> Callable[..., Value]:
+    """Torch takes an image without a batch as well."""
+
+    @functools.wraps(function)
+    def call(x: Value, *args: Any, **kwargs: Any) -> Value:
+        if x.ndim == 4:
+            return function(x, *args, **kwargs)
+        image = function(reshaped(x, (1, *x.shape)), *args, **kwargs)
+        return reshaped(image, image.shape[1:])
+
+    return call
 
 
 def _target(x: Value, output_size: Sequence[int] | None, scales: Scales) -> tuple[int, int]:
@@ -102,6 +117,7 @@ def _blend(size: int, target: int, align_corners: bool, scale: float | None) -> 
 
 
 @lowers("aten.avg_pool2d.default", layouts=True)
+@_batched
 def avg_pool2d(
     x: Value,
     kernel_size: Sequence[int],
@@ -128,6 +144,7 @@ def avg_pool2d(
 
 
 @lowers("aten._adaptive_avg_pool2d.default", "aten.adaptive_avg_pool2d.default", layouts=True)
+@_batched
 def adaptive_avg_pool2d(x: Value, output_size: Sequence[int]) -> Value:
     rows = in_order(x, CHANNELS_LAST).astype(jnp.float32)
     down = _shares(rows.shape[1], output_size[0])
