@@ -127,6 +127,14 @@ def tests_oneflow(session: nox.Session) -> None:
     run(session, python, "-m", "pytest", *spread, *again, *which, *session.posargs, **environ)
 
 
+@nox.session(python=False)
+def opinfo(session: nox.Session) -> None:
+    """JAX's lowerings on every sample of PyTorch's OpInfo database (`tests` runs a few of each)."""
+    python = full_environment(session)
+    spread = ["-n", "logical", "--maxprocesses", "4"]
+    run(session, python, "-m", "pytest", *spread, "tests/opinfo/every_sample.py", *session.posargs)
+
+
 @nox.session(python=False, name="diffusers-suite")
 def diffusers_suite(session: nox.Session) -> None:
     """diffusers' own tests on a backend; arguments: --source DIR --backend NAME."""

@@ -1,0 +1,45 @@
+"""All samples of all OpInfos that JAX's table covers, in both ways: run by `nox -s opinfo`.
+
+The file's name keeps it out of the daily run.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from sdbackends.engines.jax.engine import JaxEngine
+from tests import known_failures
+from tests.opinfo.database import DTYPES, Sample, opinfos, samples
+from tests.opinfo.suite import Outcome, run, unexpected
+from tests.opinfo.tracing import WAYS, Way
+
+KNOWN = known_failures.of_suite("opinfo", "jax")
+#: So many samples show whether the table covers an OpInfo at all; some have thousands.
+SCREEN = 24
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("opinfo", opinfos())
+def test_opinfo(opinfo: str, jax_engine: JaxEngine) -> None:
+    every = [sample for dtype in DTYPES for sample in samples(opinfo, dtype)]
+    outcomes = [outcome for way in WAYS for outcome in _covered(jax_engine, every, way)]
+    if not outcomes:
+        pytest.skip("the table does not cover it")
+    lines = [line for line in KNOWN if line.pattern.startswith(f"{opinfo}/")]
+    unused = [
+        f"{line.where}: no sample is called {line.pattern}"
+        for line in lines
+        if not any(line.names(outcome.name) for outcome in outcomes)
+    ]
+    assert [*unexpected(outcomes, lines), *unused] == []
+
+
+def test_every_known_failure_names_an_opinfo() -> None:
+    assert {line.pattern.split("/")[0] for line in KNOWN} <= set(opinfos())
+
+
+def _covered(engine: JaxEngine, every: list[Sample], way: Way) -> list[Outcome]:
+    step = max(1, len(every) // SCREEN)
+    if step > 1 and not list(run(engine, every[::step], way)):
+        return []
+    return list(run(engine, every, way))

@@ -1,0 +1,31 @@
+"""Overloads of the JAX table that no OpInfo sample reaches, on drawn arguments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from sdbackends.engines.jax.engine import JaxEngine
+from tests.opinfo import direct
+from tests.opinfo.cases import CASES
+from tests.opinfo.suite import run_traced
+
+
+@pytest.mark.parametrize("overload", CASES)
+@settings(
+    max_examples=4,
+    derandomize=True,
+    deadline=None,
+    phases=[Phase.generate],  # making a failure smaller would take minutes
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(data=st.data())
+def test_overload(overload: str, jax_engine: JaxEngine, data: Any) -> None:
+    """Several calls in one program: compiling is what takes the time."""
+    drawn = data.draw(st.lists(CASES[overload], min_size=3, max_size=8))
+    calls = [direct.call(overload, *one, number=i) for i, one in enumerate(drawn)]
+    wrong = [outcome for outcome in run_traced(jax_engine, calls) if outcome.wrong]
+    assert not wrong
