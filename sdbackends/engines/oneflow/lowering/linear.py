@@ -34,6 +34,11 @@ def _sum(x: Tensor, product: Tensor, beta: Number, alpha: Number) -> Tensor:
 
 @lowers("aten.mm.default", "aten.bmm.default", "aten.matmul.default")
 def matmul(x: Tensor, other: Tensor) -> Tensor:
+    """OneFlow multiplies matrices: a vector is one row on the left, one column on the right."""
+    if x.ndim == 1:
+        return matmul(x.unsqueeze(0), other).squeeze(0 if other.ndim == 1 else -2)
+    if other.ndim == 1:
+        return flow.matmul(x, other.unsqueeze(1)).squeeze(-1)
     return flow.matmul(x, other)
 
 

@@ -1,0 +1,71 @@
+"""OneFlow's lowerings against torch: the samples and the drawn cases of `tests/opinfo`.
+
+Op by op, which is how OneFlow runs on a CPU what an nn.Graph refuses; the cases of
+`lowering_cases.py` run in both modes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from sdbackends.engines.base import EngineContext
+from sdbackends.engines.oneflow.engine import OneflowEngine
+from tests import known_failures
+from tests.opinfo import direct, witnesses
+from tests.opinfo.bounded import Bounded
+from tests.opinfo.cases import CASES
+from tests.opinfo.suite import run_traced, unexpected
+
+KNOWN = known_failures.of_suite("opinfo", "oneflow")
+OVERLOADS = sorted(witnesses.read().values(), key=lambda one: (one.way, one.overload))
+
+
+@pytest.fixture(scope="module")
+def eager() -> Iterator[OneflowEngine]:
+    engine = OneflowEngine(EngineContext(options={"mode": "eager"}, worker="oneflow"))
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="module")
+def bounded(eager: OneflowEngine) -> Bounded:
+    """Its CPU has no bfloat16."""
+    return Bounded(eager, ("float32", "int64"))
+
+
+@pytest.mark.parametrize("overload", [one.overload for one in OVERLOADS])
+def test_overload(overload: str, bounded: Bounded) -> None:
+    assert not bounded.complaints(overload, KNOWN)
+
+
+@pytest.mark.parametrize("overload", CASES)
+@settings(
+    max_examples=4,
+    derandomize=True,
+    deadline=None,
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(data=st.data())
+def test_drawn_arguments(overload: str, eager: OneflowEngine, data: Any) -> None:
+    drawn = data.draw(st.lists(CASES[overload], min_size=3, max_size=8))
+    calls = [direct.call(overload, *one, number=i) for i, one in enumerate(drawn)]
+    covered = [one for one in calls if not eager.unsupported(one.graph)]
+    assert not unexpected(list(run_traced(eager, covered)), KNOWN)
+
+
+def test_every_overload_of_the_table_is_tested(eager: OneflowEngine) -> None:
+    table = set(eager._worker.describe()["ops"]) - {"getitem"}
+    assert table - {*witnesses.read(), *CASES} == set()
+
+
+def test_every_known_failure_names_a_sample() -> None:
+    samples = [name for one in OVERLOADS for name in one.samples]
+    drawn = [f"{overload}/{dtype}" for overload in CASES for dtype in ("float32", "int64")]
+    names = {name.rpartition("/")[0] for name in samples} | set(drawn)
+    assert {"/".join(line.pattern.split("/")[:2]) for line in KNOWN} <= names
