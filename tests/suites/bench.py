@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sdbackends import launch
+from sdbackends.errors import UsageError
 from tests.suites import hub
 from tests.suites.catalog import Suite
 
@@ -56,21 +57,41 @@ class Bench:
         python = f"{platform.python_version()} on {platform.machine()}"
         return {"python": python, "device": self.device, **facts}
 
-    def lay(self, source: Path) -> str:
-        """Copy the tests; returns what tells this suite in this environment from others."""
-        shutil.rmtree(self.work, ignore_errors=True)
-        self.work.mkdir(parents=True)
+    def lay(self, source: Path) -> None:
+        """Copy the tests here, with what they load; nothing where they lie here already.
+
+        Other tests, or other packages: nothing that was recorded says anything about these.
+
+        Raises:
+            UsageError: the folder holds something else.
+        """
+        stamp, fingerprint = self.folder / "made-from.txt", self._fingerprint(source)
+        if stamp.exists() and stamp.read_text(encoding="utf-8") == fingerprint:
+            return
+        if not stamp.exists() and self.folder.exists() and any(self.folder.iterdir()):
+            raise UsageError(
+                f"{self.folder} is in use for something else",
+                where="--output",
+                mend="name another folder, or remove that one",
+            )
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        stamp.touch()  # ours, from here on
         shutil.copytree(source / "tests", self.work / "tests")
         for name in _BESIDE:
             if (source / name).is_file():
                 shutil.copy(source / name, self.work / name)
-        hub.fill(self._hub)
         (self.work / "pytest.ini").write_text(_SETTINGS, encoding="utf-8")
-        return self._fingerprint()
+        hub.fill(self._hub)
+        stamp.write_text(fingerprint, encoding="utf-8")
 
     def environment(self, backend: str | None, env: Mapping[str, str]) -> dict[str, str]:
         """Of a process that runs tests on `backend`; None is torch without sdbackends."""
-        clean = {name: value for name, value in env.items() if not name.startswith("SD_")}
+        clean = {
+            name: value
+            for name, value in env.items()
+            if not name.startswith("SD_") or name == "SD_ENV_DIR"
+        }
         path = launch.without_shim(clean.get("PYTHONPATH"))
         clean["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_PLUGIN), path]))
         clean |= {
@@ -93,11 +114,11 @@ class Bench:
     def _hub(self) -> Path:
         return self.folder / "hub"
 
-    def _fingerprint(self) -> str:
-        digest = hashlib.sha256()
-        for path in sorted(self.work.rglob("*.py")):
-            digest.update(path.relative_to(self.work).as_posix().encode() + path.read_bytes())
-        digest.update(repr((self.facts(), self.suite.left_out)).encode())
+    def _fingerprint(self, source: Path) -> str:
+        digest = hashlib.sha256(repr((self.facts(), self.suite.left_out)).encode())
+        for path in sorted((source / "tests").rglob("*.py")):
+            digest.update(path.relative_to(source).as_posix().encode() + path.read_bytes())
+        digest.update(Path(hub.__file__).read_bytes())
         return digest.hexdigest()
 
 

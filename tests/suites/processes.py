@@ -90,6 +90,7 @@ class _Process:
         self.file, self._order, self._journal = file, order, journal
         self.records = Path(tempfile.mkstemp(dir=scratch, suffix=".jsonl")[1])
         self._hung = False
+        self._heard, self._silent = (0, 0), 0.0
         self._log = order.logs / (file.replace("/", "-") + ".log")
         self._log.parent.mkdir(parents=True, exist_ok=True)
         done = [test for test in journal.records if test.startswith(file + "::")]
@@ -115,12 +116,14 @@ class _Process:
     def is_over(self) -> bool:
         if self._process.poll() is not None:
             return True
-        heard = max(self.records.stat().st_mtime, self._log.stat().st_mtime)
-        if time.time() - heard > self._order.timeout + _SILENCE:
+        heard = (self.records.stat().st_size, self._log.stat().st_size)
+        # Counted in looks, not by the clock: a machine that slept is no test that hangs.
+        self._silent = self._silent + _LOOK if heard == self._heard else 0.0
+        self._heard = heard
+        if self._silent > self._order.timeout + _SILENCE:
             self._hung = True
             self.kill()
-            return True
-        return False
+        return self._hung
 
     def settle(self) -> bool:
         """Take over its records; True: the rest of the file must go on in a new process."""

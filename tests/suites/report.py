@@ -28,9 +28,8 @@ def show(title: str, reference: dict[str, Record], verdict: Verdict, console: Co
     console.print(_table(title, reference, verdict))
     for reason, tests in verdict.reasons().most_common():
         console.print(f"  fallback in {tests} tests: {escape(reason)}", soft_wrap=True)
-    for word, records in (("new failure", verdict.new),):
-        for record in records:
-            _line(console, f"[red]{word}[/red]", record, record.why)
+    for record in verdict.new:
+        _line(console, "[red]new failure[/red]", record, record.why)
     for record, line in verdict.outlived:
         _line(console, "[red]unexpected pass[/red]", record, f"take it off {line.where}")
     for line in verdict.unused:

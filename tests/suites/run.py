@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import shutil
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from rich.console import Console
 from tests import known_failures
 from tests.suites import processes, report
 from tests.suites.bench import PLAIN, Bench
-from tests.suites.catalog import Suite, check_packages, checkout, files_of
+from tests.suites.catalog import Suite, check_packages, checkout, files_of, version_of
 from tests.suites.judge import Verdict, judge, passing
 from tests.suites.progress import Progress
 from tests.suites.records import Journal
@@ -35,7 +36,8 @@ class Wish:
 
     @property
     def title(self) -> str:
-        return f"{self.suite.name} on {self.backend}"
+        installed = importlib.metadata.version(self.suite.name)
+        return f"{self.suite.name} {installed} on {self.backend}"
 
 
 def run(wish: Wish, console: Console) -> Verdict:
@@ -51,7 +53,7 @@ def run(wish: Wish, console: Console) -> Verdict:
     files = files_of(suite, source, wish.only)
     lines = known_failures.of_suite(suite.name, wish.backend)
     bench = Bench(suite, (wish.output / suite.name).resolve(), wish.device)
-    _forget_if_changed(bench, bench.lay(source))
+    bench.lay(source)
 
     reference = Journal.read(bench.journal(None))
     _run(wish, bench, None, files, reference, None)
@@ -65,9 +67,10 @@ def run(wish: Wish, console: Console) -> Verdict:
     _run(wish, bench, wish.backend, files, journal, tests)
 
     verdict = judge(tests, journal.records, lines, whole=not wish.only)
-    report.show(wish.title, expected, verdict, console)
+    version = version_of(suite, source)
+    report.show(f"{wish.title}, tests of {version}", expected, verdict, console)
     result = bench.folder / f"{wish.backend}.json"
-    facts = {"suite": suite.name, "backend": wish.backend, "only": wish.only}
+    facts = {"suite": suite.name, "tests": version, "backend": wish.backend, "only": wish.only}
     report.write(result, {**facts, "environment": bench.facts()}, verdict)
     console.print(f"written: {result}", soft_wrap=True)
     return verdict
@@ -103,12 +106,3 @@ def _kept(wish: Wish, bench: Bench) -> Journal:
     if wish.keep == "passes":
         journal.drop_failures()
     return journal
-
-
-def _forget_if_changed(bench: Bench, fingerprint: str) -> None:
-    """Other tests, or other packages: nothing that was recorded says anything about these."""
-    stamp = bench.folder / "made-from.txt"
-    if not stamp.exists() or stamp.read_text(encoding="utf-8") != fingerprint:
-        for path in bench.folder.glob("*.jsonl"):
-            path.unlink()
-        stamp.write_text(fingerprint, encoding="utf-8")

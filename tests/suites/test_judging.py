@@ -8,7 +8,7 @@ import pytest
 
 from sdbackends.errors import UsageError
 from tests.known_failures import KnownFailure, of_suite, read_all
-from tests.suites.catalog import SUITES, checkout, files_of
+from tests.suites.catalog import SUITES, checkout, files_of, version_of
 from tests.suites.judge import judge, passing
 from tests.suites.records import Journal, Record
 
@@ -109,6 +109,14 @@ def test_a_folder_that_is_no_checkout_is_refused_with_what_it_lacks(tmp_path: Pa
         checkout(suite, tmp_path)
 
 
+def test_the_version_of_the_tests_is_read_from_their_checkout(tmp_path: Path) -> None:
+    suite = SUITES["diffusers"]
+    assert version_of(suite, tmp_path) == "unknown"
+    (tmp_path / "src/diffusers").mkdir(parents=True)
+    (tmp_path / "src/diffusers/__init__.py").write_text('import a\n__version__ = "0.40.0"\n')
+    assert version_of(suite, tmp_path) == "0.40.0"
+
+
 def test_only_names_a_folder_or_file_of_the_suite(tmp_path: Path) -> None:
     suite = SUITES["transformers"]
     for name in suite.folders:
@@ -116,7 +124,7 @@ def test_only_names_a_folder_or_file_of_the_suite(tmp_path: Path) -> None:
         (tmp_path / name / f"test_modeling_{Path(name).name}.py").touch()
         (tmp_path / name / f"test_tokenization_{Path(name).name}.py").touch()
     folder = checkout(suite, tmp_path)
-    assert len(files_of(suite, folder, [])) == 4
+    assert len(files_of(suite, folder, [])) == len(suite.folders)
     one = ["tests/models/t5/test_modeling_t5.py"]
     assert files_of(suite, folder, ["tests/models/t5/"]) == one
     assert files_of(suite, folder, one) == one
