@@ -24,6 +24,10 @@ from torch.utils import _pytree as pytree
 _MODULE_FIELDS = frozenset(vars(torch.nn.Module())) - {"training"}
 #: Written by accelerate around the model's `forward`; the router runs that hook itself.
 _ACCELERATE_FIELDS = frozenset({"_hf_hook", "_old_forward", "forward"})
+#: Hooks of diffusers that store the weights elsewhere, or in another dtype, between two calls.
+_WEIGHT_MOVERS = frozenset(
+    {"LayerwiseCastingHook", "GroupOffloadingHook", "LazyPrefetchGroupOffloadingHook"}
+)
 _PLAIN = frozenset(
     {int, float, bool, str, type(None), bytes, complex, torch.dtype, torch.device, torch.Size}
 )
@@ -133,6 +137,8 @@ class _Description:
             skipped = _ACCELERATE_FIELDS
             if path:
                 self.obstacle = f"accelerate moves the weights of {path} at every call"
+        if "_diffusers_hook" in fields:
+            self._look_at_diffusers_hooks(path, fields["_diffusers_hook"])
         for name, value in fields.items():
             if type(value) in _PLAIN:
                 if name not in _ORIGINS:
@@ -146,6 +152,15 @@ class _Description:
                     self.weights.append(_identity(tensor))
         if module._forward_hooks or module._forward_pre_hooks:
             self._add_hooks(path, module)
+
+    def _look_at_diffusers_hooks(self, path: str, registry: Any) -> None:
+        """One that keeps results for the next call would leave what was traced in their place."""
+        for hook in registry.hooks.values():
+            kind = type(hook).__name__
+            if kind in _WEIGHT_MOVERS:
+                self.obstacle = f"the weights of {path or 'it'} change at every call ({kind})"
+            elif getattr(hook, "_is_stateful", False):
+                self.obstacle = f"{path or 'it'} keeps results for its next call ({kind})"
 
     def _add_hooks(self, path: str, module: torch.nn.Module) -> None:
         """Hooks of the known packages are tensor code and are captured with the model.

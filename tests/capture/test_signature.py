@@ -149,6 +149,30 @@ def test_a_users_hook_is_an_obstacle_and_a_librarys_is_not():
     assert module_state(clip).obstacle is None
 
 
+def keep_blocks(unet):
+    from diffusers import PyramidAttentionBroadcastConfig, apply_pyramid_attention_broadcast
+
+    every_second = PyramidAttentionBroadcastConfig(
+        spatial_attention_block_skip_range=2, current_timestep_callback=lambda: 500
+    )
+    apply_pyramid_attention_broadcast(unet, every_second)
+
+
+def store_in_8_bits(unet):
+    unet.enable_layerwise_casting(torch.float8_e4m3fn, torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [(keep_blocks, "keeps results for its next call"), (store_in_8_bits, "change at every call")],
+)
+def test_hooks_of_diffusers_that_work_from_call_to_call_are_obstacles(change, why):
+    unet = tiny_models.unet()
+    assert module_state(unet).obstacle is None
+    change(unet)
+    assert why in (module_state(unet).obstacle or "")
+
+
 def test_a_users_class_is_not_kept_on_disk():
     unet = tiny_models.unet()
     unet.mid_block = type("Mine", (torch.nn.Identity,), {"__module__": "mine"})()
