@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import shutil
@@ -25,8 +26,8 @@ PLAIN = "plain-torch"
 _PLUGIN = Path(__file__).parent / "plugin"
 _SETTINGS = "[pytest]\n"
 _PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "peft", "numpy", "pytest")
-#: What stands beside the tests and is read by them.
-_BESIDE = ("conftest.py",)
+#: What stands beside the tests and is imported by them.
+_BESIDE = ("conftest.py", "utils")
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,15 @@ class Bench:
         stamp.touch()  # ours, from here on
         shutil.copytree(source / "tests", self.work / "tests")
         for name in _BESIDE:
-            if (source / name).is_file():
+            if (source / name).is_dir():
+                shutil.copytree(source / name, self.work / name)
+            elif (source / name).is_file():
                 shutil.copy(source / name, self.work / name)
+        # Some tests read the package's own files where a checkout has them: the installed ones.
+        (self.work / "src").mkdir()
+        package = importlib.util.find_spec(self.suite.name)
+        assert package is not None and package.origin is not None  # its version was read before
+        (self.work / "src" / self.suite.name).symlink_to(Path(package.origin).parent)
         (self.work / "pytest.ini").write_text(_SETTINGS, encoding="utf-8")
         hub.fill(self._hub)
         stamp.write_text(fingerprint, encoding="utf-8")

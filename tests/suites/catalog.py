@@ -63,7 +63,7 @@ SUITES = {
             # Text encoders in use: no training, and no generation of text.
             left_out=("train", "grad", "backward", "generat", "beam", "assisted", "decoding"),
             device_variable="TRANSFORMERS_TEST_DEVICE",
-            needs=(("parameterized", "parameterized"),),
+            needs=(("parameterized", "parameterized"), ("httpx", "httpx")),
         ),
     )
 }

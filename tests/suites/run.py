@@ -5,19 +5,22 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import shutil
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from rich.console import Console
 
+from sdbackends.errors import SdError
 from tests import known_failures
 from tests.suites import processes, report
 from tests.suites.bench import PLAIN, Bench
 from tests.suites.catalog import Suite, check_packages, checkout, files_of, version_of
 from tests.suites.judge import Verdict, judge, passing
 from tests.suites.progress import Progress
-from tests.suites.records import Journal
+from tests.suites.records import Journal, Record
 
 
 @dataclass(frozen=True)
@@ -40,12 +43,27 @@ class Wish:
         return f"{self.suite.name} {installed} on {self.backend}"
 
 
+class NothingToJudge(SdError):
+    """A backend could do nothing wrong, which is not the same as doing well."""
+
+    def __init__(self, bench: Bench, records: Mapping[str, Record]) -> None:
+        reasons = Counter(record.why for record in records.values() if record.outcome == "failed")
+        super().__init__(
+            "plain torch passes none of these tests",
+            where=str(bench.logs(None)),
+            why="; ".join(reason for reason, _ in reasons.most_common(3)) or "there are none",
+            mend="mend what the logs in that folder say, and remove "
+            f"{bench.journal(None)} to try again",
+        )
+
+
 def run(wish: Wish, console: Console) -> Verdict:
     """Run, show the table, write the JSON.
 
     Raises:
         UsageError: the source is no checkout of the suite, or `only` names nothing in it.
         BackendNotReadyError: the suite's tests need packages that are missing.
+        NothingToJudge: plain torch passes none of the tests.
     """
     suite = wish.suite
     source = checkout(suite, wish.source)
@@ -63,6 +81,8 @@ def run(wish: Wish, console: Console) -> Verdict:
         if test.partition("::")[0] in files
     }
     tests = passing(expected)
+    if not tests:
+        raise NothingToJudge(bench, expected)
     journal = _kept(wish, bench)
     _run(wish, bench, wish.backend, files, journal, tests)
 

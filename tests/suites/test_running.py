@@ -12,7 +12,7 @@ from sdbackends.errors import UsageError
 from tests.suites.catalog import Suite
 from tests.suites.judge import Verdict
 from tests.suites.records import Journal
-from tests.suites.run import Wish, run
+from tests.suites.run import NothingToJudge, Wish, run
 
 pytest.importorskip("diffusers")
 
@@ -126,6 +126,11 @@ def test_what_differs_from_plain_torch_is_found_whatever_became_of_it(tmp_path: 
     assert names(list(plain.records)) == {"test_bad_everywhere", *good} | names(
         [record.id for record in verdict.new]
     )
+
+
+def test_a_suite_of_which_plain_torch_passes_nothing_is_no_success(tmp_path: Path) -> None:
+    with pytest.raises(NothingToJudge, match="No module named 'no_such_module'"):
+        judged(tmp_path, "import no_such_module")
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
