@@ -12,9 +12,12 @@ from sdbackends.engines.base import EngineContext
 from sdbackends.engines.jax.engine import JaxEngine
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def jax_engine() -> Iterator[JaxEngine]:
-    """XLA's own optimisations stay; LLVM's, which take most of the time, are not under test."""
+    """XLA's own optimisations stay; LLVM's, which take most of the time, are not under test.
+
+    Not for the whole session: the tests of other folders compile in their own ways.
+    """
     compile = jax.stages.Lowered.compile
 
     def quick(lowered: Any) -> Any:

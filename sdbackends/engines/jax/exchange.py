@@ -14,6 +14,7 @@ from sdbackends.engines.jax.layout import Array
 #: XLA:CPU takes foreign memory as it is only from here on.
 ALIGNMENT = 64
 _NARROWED = {torch.int64: torch.int32, torch.float64: torch.float32}
+_INT32 = torch.iinfo(torch.int32)
 
 
 def shareable(tensor: torch.Tensor, device: jax.Device) -> bool:
@@ -36,6 +37,8 @@ def on_same_device(tensor: torch.Tensor, device: jax.Device) -> bool:
 def to_jax(tensor: torch.Tensor, device: jax.Device) -> Array:
     """An array of the tensor's values; shares its memory if `shareable`."""
     plain = tensor.detach()
+    if plain.dtype == torch.int64:  # the largest one stands for "no limit"; cut, it would be -1
+        plain = plain.clamp(_INT32.min, _INT32.max)
     plain = plain.to(_NARROWED.get(plain.dtype, plain.dtype)).contiguous()
     # An axis of length 1 may have any stride and be contiguous; JAX would take that for a layout.
     plain = plain.reshape(-1).reshape(plain.shape)

@@ -47,11 +47,13 @@ def scaled_dot_product_attention(
     if dropout_p:
         raise NotImplementedError(f"dropout_p={dropout_p}: the random numbers must be torch's")
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
-    lead = query.shape[:-2]
+    leads = [x.shape[:-2] for x in (query, key, value)]
     query, key, value = (_four(x) for x in (query, key, value))
     if enable_gqa:
+        leads = leads[:1]
         times = query.shape[1] // key.shape[1]
         key, value = jnp.repeat(key, times, axis=1), jnp.repeat(value, times, axis=1)
+    query, key, value = _alike(query, key, value)
     mask = None if attn_mask is None else _four(attn_mask)
     if not is_causal and _tiles_pay(query, key, choices):
         result = _tiled(query, key, value, _bias(query, key, mask), scale, choices)
@@ -59,7 +61,7 @@ def scaled_dot_product_attention(
         result = _library(query, key, value, mask, is_causal, scale, choices)
     else:
         result = _plain(query, key, value, mask, is_causal, scale, choices)
-    return result.reshape(*lead, query.shape[-2], value.shape[-1])
+    return result.reshape(*jnp.broadcast_shapes(*leads), query.shape[-2], value.shape[-1])
 
 
 def _four(x: Array) -> Array:
@@ -67,6 +69,12 @@ def _four(x: Array) -> Array:
     if x.ndim > 4:
         return x.reshape(-1, *x.shape[-3:])
     return x.reshape((1,) * (4 - x.ndim) + x.shape)
+
+
+def _alike(*arrays: Array) -> list[Array]:
+    """One batch or one head may stand for all, as in any product of torch's."""
+    lead = jnp.broadcast_shapes(*(x.shape[:2] for x in arrays))
+    return [jnp.broadcast_to(x, (*lead, *x.shape[2:])) for x in arrays]
 
 
 def _tiles_pay(query: Array, key: Array, choices: Choices) -> bool:

@@ -22,7 +22,12 @@ def arange_end(end: Number, dtype: Dtype = None) -> Array:
 
 @lowers("aten.arange.start", "aten.arange.start_step")
 def arange(start: Number, end: Number, step: Number = 1, dtype: Dtype = None) -> Array:
-    """Computed in float64 like torch, so that long ranges with a fractional step agree."""
+    """Computed in float64 like torch, so that long ranges with a fractional step agree.
+
+    Torch cuts the bounds and the step of a range of integers first.
+    """
+    if dtype is not None and np.issubdtype(dtype, np.integer):
+        start, end, step = int(start), int(end), int(step)
     count = max(0, math.ceil((end - start) / step))
     values = start + np.arange(count, dtype=np.float64) * step
     whole = all(isinstance(given, int) for given in (start, end, step))
@@ -31,7 +36,15 @@ def arange(start: Number, end: Number, step: Number = 1, dtype: Dtype = None) ->
 
 @lowers("aten.linspace.default")
 def linspace(start: Number, end: Number, steps: int, dtype: Dtype = None) -> Array:
-    return jnp.asarray(np.linspace(start, end, steps).astype(dtype or np.float32))
+    """From both ends to the middle, which decides what a whole number is cut to."""
+    if dtype is not None and np.issubdtype(dtype, np.integer):
+        start, end = int(start), int(end)
+    step = (end - start) / max(steps - 1, 1)
+    index = np.arange(steps, dtype=np.float64)
+    values = np.where(index < steps // 2, start + step * index, end - step * (steps - 1 - index))
+    if steps == 1:
+        values[:] = start
+    return jnp.asarray(values.astype(dtype or np.float32))
 
 
 @lowers("aten.full.default")

@@ -24,8 +24,13 @@ def linear(x: Array, weight: Array, bias: Array | None = None, *, choices: Choic
 def addmm(
     x: Array, mat1: Array, mat2: Array, *, beta: float = 1, alpha: float = 1, choices: Choices
 ) -> Array:
+    return _weighted(x, choices.dot(mat1, mat2), beta, alpha)
+
+
+def _weighted(x: Array, product: Array, beta: float, alpha: float) -> Array:
     """With beta 0 torch does not read `x` at all, which may hold NaN from `empty`."""
-    product = choices.dot(mat1, mat2)
+    if jnp.issubdtype(product.dtype, jnp.integer):  # torch cuts the factors of integers
+        beta, alpha = int(beta), int(alpha)
     product = product if alpha == 1 else product * alpha
     return product if beta == 0 else (x if beta == 1 else x * beta) + product
 
@@ -49,9 +54,7 @@ def matmul(x: Array, other: Array, *, choices: Choices) -> Array:
 def baddbmm(
     x: Array, batch1: Array, batch2: Array, *, beta: float = 1, alpha: float = 1, choices: Choices
 ) -> Array:
-    """With beta 0 `x` is not read either."""
-    product = matmul(batch1, batch2, choices=choices) * alpha
-    return product if beta == 0 else x * beta + product
+    return _weighted(x, matmul(batch1, batch2, choices=choices), beta, alpha)
 
 
 @lowers("aten.einsum.default", choices=True)

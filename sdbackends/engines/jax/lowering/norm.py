@@ -5,6 +5,7 @@ The one-pass form E[x²]-E[x]² loses all digits when the mean is far larger tha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import jax.numpy as jnp
@@ -35,7 +36,7 @@ def group_norm(
         return laid(_group_norm_rows(rows, num_groups, weight, bias, eps), CHANNELS_LAST)
     plain = logical(x).astype(jnp.float32)
     n, c = plain.shape[:2]
-    grouped = plain.reshape(n, num_groups, -1)
+    grouped = plain.reshape(n, num_groups, math.prod(plain.shape[1:]) // num_groups)
     centred = grouped - grouped.mean(-1, keepdims=True)
     scale = lax.rsqrt(jnp.square(centred).mean(-1, keepdims=True) + eps)
     spread = (1, c) + (1,) * (plain.ndim - 2)
@@ -80,7 +81,7 @@ def native_group_norm(
     *,
     choices: Choices,
 ) -> tuple[Value, Array, Array]:
-    grouped = logical(x).astype(jnp.float32).reshape(n, group, -1)
+    grouped = logical(x).astype(jnp.float32).reshape(n, group, c * hxw // group)
     normed = group_norm(x, group, weight, bias, eps, choices=choices)
     return normed, grouped.mean(-1), lax.rsqrt(grouped.var(-1) + eps)
 

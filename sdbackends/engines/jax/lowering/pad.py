@@ -53,6 +53,9 @@ def pad(x: Array, pad: Sequence[int], mode: str = "constant", value: float | Non
 
 
 def _repeating(x: Array, pad: Sequence[int], mode: str) -> Array:
-    """A negative width cuts, after the border was made of what is there."""
+    """A negative width cuts: what goes round was cut before, other borders know the whole."""
+    cut = [min(width, 0) for width in pad]
+    if mode == "wrap":
+        x, cut = stored(constant_pad_nd(x, cut)), [0] * len(pad)
     wide = jnp.pad(x, [(max(a, 0), max(b, 0)) for a, b in _per_axis(x.ndim, pad)], mode=mode)
-    return stored(constant_pad_nd(wide, [min(width, 0) for width in pad]))
+    return stored(constant_pad_nd(wide, cut))

@@ -52,14 +52,22 @@ def index_select(x: Array, dim: int, index: Array) -> Array:
 @lowers("aten.gather.default")
 def gather(x: Array, dim: int, index: Array, *, sparse_grad: bool = False) -> Array:
     """The index may be shorter than `x` along the other axes; JAX wants them equal."""
+    if index.size == 0:
+        return jnp.zeros(index.shape, x.dtype)
+    if x.ndim == 0 or index.ndim == 0:
+        return gather(x.reshape(-1), 0, index.reshape(-1)).reshape(index.shape)
     cut = [Cut(0, size) for size in index.shape]
-    if x.ndim:
-        cut[dim] = Cut(None)
+    cut[dim] = Cut(None)
     return jnp.take_along_axis(x[tuple(cut)], index, dim, mode="clip")
 
 
 @lowers("aten.scatter.src")
 def scatter(x: Array, dim: int, index: Array, src: Array) -> Array:
+    if index.size == 0:
+        return x
+    if x.ndim == 0 or index.ndim == 0:
+        flat = (x.reshape(-1), 0, index.reshape(-1), src.reshape(-1))
+        return scatter(*flat).reshape(x.shape)
     cut = src[tuple(Cut(0, size) for size in index.shape)]
     places = list(jnp.meshgrid(*(jnp.arange(s) for s in index.shape), indexing="ij"))
     places[dim] = index
