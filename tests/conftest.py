@@ -28,6 +28,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="A,B,…",
         help="backends that the tests of agreement run on (default: %(default)s)",
     )
+    parser.addoption(
+        "--support-backends",
+        default="torch,jax",
+        metavar="A,B,…",
+        help="backends that the cases of tests/families run on (default: %(default)s)",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,0 +1,6 @@
+"""What is drawn with the pipelines; importing this registers every case."""
+
+from tests.families import models  # noqa: F401  (families before their cases)
+from tests.families.cases import plain
+
+__all__ = ["plain"]
