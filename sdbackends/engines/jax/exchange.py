@@ -1,7 +1,8 @@
 """Tensors between torch and JAX, without a copy wherever the memory allows it.
 
 On one device the exchange is DLPack: both sides see the same bytes. Between devices it is a copy
-by way of the CPU. Every array that comes out of here is 32-bit or narrower.
+by way of the CPU. Every array that comes out of here is 32-bit or narrower; integers that do not
+fit are refused.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ import jax
 import torch
 
 from sdbackends.engines.jax.layout import Array
+from sdbackends.errors import RunError
 
 #: XLA:CPU takes foreign memory as it is only from here on.
 ALIGNMENT = 64
 _NARROWED = {torch.int64: torch.int32, torch.float64: torch.float32}
-_INT32 = torch.iinfo(torch.int32)
+_INT32, _INT64 = torch.iinfo(torch.int32), torch.iinfo(torch.int64)
 
 
 def shareable(tensor: torch.Tensor, device: jax.Device) -> bool:
@@ -35,11 +37,12 @@ def on_same_device(tensor: torch.Tensor, device: jax.Device) -> bool:
 
 
 def to_jax(tensor: torch.Tensor, device: jax.Device) -> Array:
-    """An array of the tensor's values; shares its memory if `shareable`."""
-    plain = tensor.detach()
-    if plain.dtype == torch.int64:  # the largest one stands for "no limit"; cut, it would be -1
-        plain = plain.clamp(_INT32.min, _INT32.max)
-    plain = plain.to(_NARROWED.get(plain.dtype, plain.dtype)).contiguous()
+    """An array of the tensor's values; shares its memory if `shareable`.
+
+    Raises:
+        RunError: integers that 32 bits cannot hold; cut, they would be other numbers.
+    """
+    plain = _narrowed(tensor.detach()).contiguous()
     # An axis of length 1 may have any stride and be contiguous; JAX would take that for a layout.
     plain = plain.reshape(-1).reshape(plain.shape)
     if on_same_device(plain, device):
@@ -57,6 +60,23 @@ def to_torch(array: Array, device: torch.device, dtype: torch.dtype) -> torch.Te
         array = jax.device_put(array, jax.local_devices(backend="cpu")[0])
     tensor: torch.Tensor = torch.utils.dlpack.from_dlpack(array)
     return tensor.to(device=device, dtype=dtype)
+
+
+def _narrowed(tensor: torch.Tensor) -> torch.Tensor:
+    """The ends of int64, which stand for "no limit", become those of int32."""
+    narrow = tensor.to(_NARROWED.get(tensor.dtype, tensor.dtype))
+    if tensor.dtype != torch.int64 or not (narrow != tensor).any():
+        return narrow
+    clamped = tensor.clamp(_INT32.min, _INT32.max)
+    beyond = (clamped != tensor) & (tensor != _INT64.min) & (tensor != _INT64.max)
+    if beyond.any():
+        raise RunError(
+            "JAX counts in 32 bits here, and an integer is longer",
+            where=f"{tensor[beyond][0].item()} in an int64 tensor of shape {list(tensor.shape)}",
+            why="ids and positions need less, and 64 bits would slow all else down",
+            mend="the model runs on eager torch instead",
+        )
+    return clamped.to(torch.int32)
 
 
 def _wait_for(tensor: torch.Tensor) -> None:

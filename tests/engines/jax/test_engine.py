@@ -13,7 +13,7 @@ from helpers import built, run, tensors_of, worst
 from sdbackends.capture.graph import Graph, Node, Ref, TensorSpec, Value
 from sdbackends.engines.base import EngineContext
 from sdbackends.engines.jax.engine import JaxEngine
-from sdbackends.errors import BackendNotReadyError, BuildError, UsageError
+from sdbackends.errors import BackendNotReadyError, BuildError, RunError, UsageError
 
 
 def small_call() -> Call:
@@ -126,3 +126,22 @@ def test_an_axis_of_length_one_may_have_any_stride(engine: JaxEngine) -> None:
     narrow = Call(small_call().module, (turned,))
     _, result = run(engine, narrow)
     assert worst(result, narrow.eager()) < 1e-6
+
+
+class Below(torch.nn.Module):
+    def forward(self, x: torch.Tensor, limit: torch.Tensor) -> torch.Tensor:
+        return x < limit
+
+
+def test_the_ends_of_int64_are_no_limit(engine: JaxEngine) -> None:
+    ends = torch.tensor([torch.iinfo(torch.int64).max, torch.iinfo(torch.int64).min, 0])
+    call = Call(Below(), (torch.tensor([2**31 - 2, 1 - 2**31, -5]), ends))
+    _, result = run(engine, call)
+    assert result.tolist() == call.eager().tolist() == [True, False, True]
+
+
+def test_an_integer_beyond_32_bits_is_refused(engine: JaxEngine) -> None:
+    """Cut to 32 bits it would be another number, and nobody would know."""
+    _, program = built(engine, call := Call(Below(), (torch.tensor([1, 2]), torch.tensor([3, 3]))))
+    with pytest.raises(RunError, match="4294967297"):
+        program([call.args[0], torch.tensor([3, 2**32 + 1])])
