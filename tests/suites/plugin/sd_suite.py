@@ -71,10 +71,10 @@ def pytest_runtest_logfinish() -> None:
 
 def _count_calls() -> None:
     """Stand before the places where the router decides."""
-    from sdbackends import programs, route
+    from sdbackends import inference, programs, route
 
     on_engine, fall_back = programs.RoutedModel.__call__, route.Router._fall_back
-    not_inference = route._not_inference
+    why_not = inference.why_not
 
     @functools.wraps(on_engine)
     def counted(*args: Any, **kwargs: Any) -> Any:
@@ -88,16 +88,16 @@ def _count_calls() -> None:
         _tally("fallback", f"{type(error).__name__}: {error.why or error.what}")
         return result
 
-    @functools.wraps(not_inference)
-    def stayed(module: Any) -> str | None:
-        reason = not_inference(module)
+    @functools.wraps(why_not)
+    def stayed(*args: Any, **kwargs: Any) -> str | None:
+        reason = why_not(*args, **kwargs)
         if reason is not None:
             _tally("by_design", reason)
         return reason
 
     programs.RoutedModel.__call__ = counted
     route.Router._fall_back = fell_back
-    route._not_inference = stayed
+    inference.why_not = stayed
 
 
 def _tally(kind: str, reason: str) -> None:
