@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from sdbackends import catalog, inference, machine, say
+from sdbackends import catalog, machine, say
 from sdbackends.artifacts import CaptureStore
 from sdbackends.build import Builder
 from sdbackends.engines import create
@@ -153,7 +153,7 @@ class Router:
         backend = self._backends[name]
         if backend.engine == "eager" or module._compiled_call_impl is not None:
             return _nn_call(module, *args, **kwargs)
-        reason = inference.why_not(module, kwargs)
+        reason = _not_inference(module)
         if reason is not None:
             say.warn_once(
                 ("eager", id(module), reason), f"{_label(module)} stays on eager torch: {reason}"
@@ -212,7 +212,12 @@ class Router:
         return getattr(type(module).__call__, "__wrapped__", None) is _nn_call
 
     def _has_inner_targets(self, module: torch.nn.Module) -> bool:
-        """An autoencoder as a whole samples noise; its encoder and decoder are routed instead."""
+        """An autoencoder samples noise, a safety checker decides in Python about what it sees.
+
+        Their encoder and decoder, and its vision model, are routed instead.
+        """
+        if type(module).__name__.endswith("SafetyChecker"):
+            return True
         return any(
             child is not None and self._is_routed(child) and part_of(child) == "vae"
             for child in (module._modules.get("encoder"), module._modules.get("decoder"))
@@ -246,6 +251,16 @@ def part_of(module: torch.nn.Module) -> str:
 
 def _label(module: torch.nn.Module) -> str:
     return f"{part_of(module)} ({type(module).__name__})"
+
+
+def _not_inference(module: torch.nn.Module) -> str | None:
+    if module.training:
+        return "it is in train mode (model.eval() before inference)"
+    if torch.is_grad_enabled() and any(p.requires_grad for p in module.parameters()):
+        return "gradients are enabled (call it under torch.no_grad())"
+    if any(p.device.type == "meta" for p in module.parameters()):
+        return "its weights are not in memory (offloaded by accelerate)"
+    return None
 
 
 def _plain_call(module: torch.nn.Module, hook: Any) -> Callable[..., Any]:
