@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from sdbackends import catalog, machine, say
+from sdbackends import catalog, inference, machine, say
 from sdbackends.artifacts import CaptureStore
 from sdbackends.build import Builder
 from sdbackends.engines import create
@@ -153,7 +153,7 @@ class Router:
         backend = self._backends[name]
         if backend.engine == "eager" or module._compiled_call_impl is not None:
             return _nn_call(module, *args, **kwargs)
-        reason = _not_inference(module)
+        reason = inference.why_not(module, kwargs)
         if reason is not None:
             say.warn_once(
                 ("eager", id(module), reason), f"{_label(module)} stays on eager torch: {reason}"
@@ -251,16 +251,6 @@ def part_of(module: torch.nn.Module) -> str:
 
 def _label(module: torch.nn.Module) -> str:
     return f"{part_of(module)} ({type(module).__name__})"
-
-
-def _not_inference(module: torch.nn.Module) -> str | None:
-    if module.training:
-        return "it is in train mode (model.eval() before inference)"
-    if torch.is_grad_enabled() and any(p.requires_grad for p in module.parameters()):
-        return "gradients are enabled (call it under torch.no_grad())"
-    if any(p.device.type == "meta" for p in module.parameters()):
-        return "its weights are not in memory (offloaded by accelerate)"
-    return None
 
 
 def _plain_call(module: torch.nn.Module, hook: Any) -> Callable[..., Any]:
