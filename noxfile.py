@@ -148,6 +148,19 @@ def transformers_suite(session: nox.Session) -> None:
 
 
 @nox.session(python=False)
+def support(session: nox.Session) -> None:
+    """docs/support.md anew, by the tests of every family and feature.
+
+    Arguments: --backend NAME --only CASES; Ctrl-C keeps what is done, --missing does the rest.
+    """
+    python = full_environment(session)
+    asked = ",".join(_matrix_options(session.posargs).backend) or "oneflow"
+    if "oneflow" in asked.split(",") and not {"--render", "--help"} & {*session.posargs}:
+        run(session, python.with_name("sdbackends"), "env", "create", "oneflow")
+    run(session, python, "-m", "tests.families", *session.posargs)
+
+
+@nox.session(python=False)
 def lint(session: nox.Session) -> None:
     """ruff (rules and format) and mypy --strict."""
     python = full_environment(session)
