@@ -5,6 +5,8 @@ The file's name keeps it out of the daily run.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from sdbackends.engines.jax.engine import JaxEngine
@@ -20,18 +22,23 @@ SCREEN = 24
 
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("opinfo", opinfos())
-def test_opinfo(opinfo: str, jax_engine: JaxEngine) -> None:
+def test_opinfo(
+    opinfo: str, jax_engine: JaxEngine, record_property: Callable[[str, object], None]
+) -> None:
     every = [sample for dtype in DTYPES for sample in samples(opinfo, dtype)]
     outcomes = [outcome for way in WAYS for outcome in _covered(jax_engine, every, way)]
     if not outcomes:
         pytest.skip("the table does not cover it")
+    record_property("run", len(outcomes))
+    record_property("agreed", sum(outcome.wrong is None for outcome in outcomes))
     lines = [line for line in KNOWN if line.pattern.startswith(f"{opinfo}/")]
     unused = [
         f"{line.where}: no sample is called {line.pattern}"
         for line in lines
         if not any(line.names(outcome.name) for outcome in outcomes)
     ]
-    assert [*unexpected(outcomes, lines), *unused] == []
+    complaints = [*unexpected(outcomes, lines), *unused]
+    assert not complaints, "\n".join(complaints)
 
 
 def test_every_known_failure_names_an_opinfo() -> None:
