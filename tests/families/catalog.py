@@ -6,12 +6,14 @@ A case takes such a pipeline and draws with it. Both are registered by decorator
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-#: Parts of a pipeline that a case expects on the engine, by the names of `SD_BACKEND`'s parts.
-Parts = frozenset[str]
+#: Parts of a pipeline that a case expects on the engine, by the names of `SD_BACKEND`'s parts, and
+#: how many models of each: "text_encoder text_encoder unet vae" are two encoders.
+Parts = Counter[str]
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def family(
 
     def register(build: Callable[[], Any]) -> Callable[[], Any]:
         assert name not in FAMILIES, name
-        FAMILIES[name] = Family(name, title, build, call, frozenset(parts.split()))
+        FAMILIES[name] = Family(name, title, build, call, Counter(parts.split()))
         return build
 
     return register
@@ -101,7 +103,7 @@ def case(
                 group=group,
                 draw=lambda pipe, of=of: draw(pipe, dict(of.call)),
                 build=build or of.build,
-                parts=of.parts if parts is None else frozenset(parts.split()),
+                parts=of.parts if parts is None else Counter(parts.split()),
                 name=draw.__name__,
                 room=draw.__module__,
             )

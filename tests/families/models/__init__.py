@@ -3,6 +3,11 @@
 Importing this registers every family.
 """
 
-from tests.families.models import stable_diffusion
+from tests.families.models import (
+    bilingual,
+    diffusion_transformers,
+    stable_diffusion,
+    stable_diffusion_xl,
+)
 
-__all__ = ["stable_diffusion"]
+__all__ = ["bilingual", "diffusion_transformers", "stable_diffusion", "stable_diffusion_xl"]
