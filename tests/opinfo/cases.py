@@ -154,6 +154,14 @@ def normed_without_switches(draw: Draw) -> Call:
     return (x, weight, bias, mean, spread, 0.1, 1e-5), {}
 
 
+@st.composite
+def paired(draw: Draw) -> Call:
+    """Complex numbers, made of real ones."""
+    shape = draw(shapes)
+    real, imaginary = (filled(shape, torch.float32, draw(seeds)) for _ in range(2))
+    return (torch.complex(real, imaginary),), {}
+
+
 def _drawn(draw: Draw, value: Any) -> Any:
     return draw(value) if isinstance(value, st.SearchStrategy) else value
 
@@ -206,6 +214,7 @@ CASES: dict[str, st.SearchStrategy[Call]] = {
         tensors(image_shapes()), st.lists(st.integers(1, 13), min_size=2, max_size=2)
     ),
     "aten.upsample_nearest2d.vec": scaled(),
+    "aten.view_as_real.default": paired(),
 }
 #: Overloads that nothing here tests, with the reason.
 UNTESTED: dict[str, str] = {}

@@ -38,7 +38,7 @@ def disagreement(sample: Sample, got: Any, undefined: set[int]) -> str | None:
 
     `undefined` are the places among the results whose values torch leaves open (`empty`).
     """
-    ours, theirs = pytree.tree_leaves(got), _eager(sample)
+    ours, theirs = _leaves(got), _eager(sample)
     if len(ours) != len(theirs):
         return f"{len(ours)} results, torch has {len(theirs)}"
 
@@ -74,7 +74,17 @@ def repeatable(sample: Sample) -> bool:
 
 def _eager(sample: Sample) -> Leaves:
     with torch.no_grad():
-        return pytree.tree_leaves(sample.call([tensor.clone() for tensor in sample.tensors()]))
+        return _leaves(sample.call([tensor.clone() for tensor in sample.tensors()]))
+
+
+def _leaves(result: Any) -> Leaves:
+    """Complex numbers as pairs of real ones."""
+    return [
+        torch.view_as_real(leaf.resolve_conj())
+        if isinstance(leaf, torch.Tensor) and leaf.is_complex()
+        else leaf
+        for leaf in pytree.tree_leaves(result)
+    ]
 
 
 def _wrong(

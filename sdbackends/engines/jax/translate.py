@@ -18,6 +18,7 @@ from sdbackends.engines.base import MissingOp
 from sdbackends.engines.jax.choices import Choices
 from sdbackends.engines.jax.layout import Array, Value, cast, laid, logical
 from sdbackends.engines.jax.lowering import LOWERINGS
+from sdbackends.engines.jax.lowering.fft import COMPLEX
 from sdbackends.errors import BuildError
 
 #: torch's name of a dtype -> what stands for it inside; JAX computes in 32 bits.
@@ -32,6 +33,7 @@ DTYPES: Mapping[str, np.dtype] = {
     "int8": np.dtype(np.int8),
     "uint8": np.dtype(np.uint8),
     "bool": np.dtype(np.bool_),
+    "complex64": np.dtype(np.complex64),
 }
 #: Arguments that say where a tensor lives; a program lives in one place.
 _PLACING = frozenset({"device", "layout", "pin_memory", "memory_format", "non_blocking"})
@@ -43,7 +45,8 @@ def unsupported(graph: Graph) -> tuple[MissingOp, ...]:
     missing: dict[str, list[tuple[str, str]]] = {}
     for node in graph.nodes:
         specs = [result for result in node.results if result is not None]
-        foreign = sorted({spec.dtype for spec in specs} - DTYPES.keys())
+        known = DTYPES.keys() if node.op in COMPLEX else DTYPES.keys() - {"complex64"}
+        foreign = sorted({spec.dtype for spec in specs} - known)
         name = f"{node.op} ({', '.join(foreign)})" if foreign else node.op
         if foreign or (node.op != "getitem" and node.op not in LOWERINGS):
             words = ", ".join(f"{s.dtype}[{', '.join(map(str, s.shape))}]" for s in specs)
