@@ -32,7 +32,7 @@ class Recorder:
         self._data, self._say = data, say
         self._started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self._run = run_of(backends)
-        self._known = known_failures.read_all()
+        self.known = known_failures.read_all()
         self._done: dict[str, dict[str, book.Cell]] = {}
         self._seconds: dict[str, float] = {}
         self._names: dict[str, tuple[str, str]] = {}
@@ -89,7 +89,7 @@ class Recorder:
         if report.failed:
             outcome, reason = "failed", _why(report)
         elif hasattr(report, "wasxfail"):
-            listed = (line.reason for line in self._known if line.names(report.nodeid))
+            listed = (line.reason for line in self.known if line.names(report.nodeid))
             outcome, reason = "known", next(listed, report.wasxfail)
         elif report.skipped:
             outcome, reason = "skipped", _why(report)
