@@ -5,8 +5,12 @@ from __future__ import annotations
 from diffusers import AltDiffusionPipeline, StableDiffusionPipeline
 
 from tests.families.catalog import family
-from tests.families.models.stable_diffusion import autoencoder, published_scheduler
-from tests.families.models.stable_diffusion import stable_diffusion, unet
+from tests.families.models.stable_diffusion import (
+    autoencoder,
+    published_scheduler,
+    stable_diffusion,
+    unet,
+)
 from tests.families.models.text import bert, bert_tokenizer, xlm_roberta, xlm_tokenizer
 
 CHINESE = "蓝色背景上的红色大圆形"

@@ -97,7 +97,7 @@ def bert() -> BertModel:
 def xlm_tokenizer() -> XLMRobertaTokenizer:
     special = ["<s>", "<pad>", "</s>", "<unk>"]
     return XLMRobertaTokenizer(
-        vocab=_unigrams(special, [*_WORDS, *_CHINESE]) + [("<mask>", 0.0)], model_max_length=77
+        vocab=[*_unigrams(special, [*_WORDS, *_CHINESE]), ("<mask>", 0.0)], model_max_length=77
     )
 
 
