@@ -7,6 +7,8 @@ the machine has. An environment is kept until the files that it was made from ch
 `nox -s tests-oneflow` runs the tests that need OneFlow: in `.nox/full` too, with the 4 GB of
 `sdbackends env create oneflow` beside it (`nox -s env-oneflow` makes just that).
 
+`nox -s support` runs every model family and feature on each backend and writes docs/support.md.
+
 `nox -s diffusers-suite -- --source DIR --backend jax` runs diffusers' own tests, from a checkout of
 it, through the shim; `transformers-suite` those of the text encoders (`--help` for their options).
 
@@ -121,6 +123,7 @@ def tests_oneflow(session: nox.Session) -> None:
     # Whole files to one process, as in `tests`; the tests of agreement on OneFlow's backends.
     spread = ["-n", "logical", "--maxprocesses", "4", "--dist", "loadfile"]
     which = [*ONEFLOW_TESTS, "tests/agreement", f"--engines={ONEFLOW_ENGINES}"]
+    which += ["tests/families/test_plain.py", "--support-backends=oneflow"]
     # OneFlow 0.9.0 aborts by itself once in thousands of builds ("free(): invalid pointer"), which
     # costs a script one call on eager torch. A test that died so has one more go, and is listed.
     again = ["--reruns", "1", "--only-rerun", "it was ended by SIG"]

@@ -48,7 +48,9 @@ def pytest_configure(config: pytest.Config) -> None:
             del os.environ[name]
     os.environ.update(
         SD_CACHE_DIR=str(Path(folder, "cache")),
-        TORCHINDUCTOR_CACHE_DIR=str(Path(folder, "inductor")),
+        TORCHINDUCTOR_CACHE_DIR=os.environ.get(
+            "SD_TEST_INDUCTOR_CACHE", str(Path(folder, "inductor"))
+        ),
         HF_HOME=str(Path(folder, "hub")),
         HF_HUB_OFFLINE="1",
         TRANSFORMERS_OFFLINE="1",

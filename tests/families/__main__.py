@@ -5,6 +5,7 @@ Exit code 0: every case that ran passed, or failed as tests/known_failures says 
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -60,6 +61,8 @@ def run(backends: list[str], only: str | None, missing: bool, jobs: int) -> int:
         for name, cell in row.cells.items():
             if cell.outcome in ("passed", "known"):
                 arguments += ["--deselect", row.test_on(name)]
+    # What the C++ compiler made outlives this run: half a minute of it for every program.
+    os.environ.setdefault("SD_TEST_INDUCTOR_CACHE", str(_ROOT / "out" / "support" / "inductor"))
     recorder = Recorder(book.DATA, backends, lambda line: print(line, file=sys.stderr, flush=True))
     rooms = sorted(str(path.relative_to(_ROOT)) for path in _HERE.glob("test_*.py"))
     return int(pytest.main([*rooms, *arguments], plugins=[recorder]))
