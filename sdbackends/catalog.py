@@ -23,10 +23,10 @@ from pydantic import (
 )
 
 from sdbackends import environments, machine, records
-from sdbackends.engines import ENGINES
+from sdbackends.engines import ENGINES, own_module
 from sdbackends.errors import BackendNotReadyError
 from sdbackends.machine import Lack
-from sdbackends.resources import backend_names, backends_dir, check_backend
+from sdbackends.resources import backend_file, backend_names, check_backend
 from sdbackends.settings import Precision
 
 Device = Literal["cpu", "cuda", "tpu"]
@@ -38,7 +38,7 @@ def _form(precisions: object) -> str:
 
 
 class Backend(BaseModel):
-    """One file of `backends/`; `name` is the file's stem."""
+    """One file of `backends/` or of the user's own folder; `name` is the file's stem."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -73,8 +73,9 @@ class Backend(BaseModel):
     @field_validator("engine")
     @classmethod
     def _known_engine(cls, engine: str) -> str:
-        if engine not in ENGINES:
-            raise ValueError(f"no engine {engine!r}; engines: {', '.join(sorted(ENGINES))}")
+        if engine not in ENGINES and own_module(engine) is None:
+            known = ", ".join(sorted(ENGINES))
+            raise ValueError(f"no engine {engine!r}; engines: {known}, or your own: module:Class")
         return engine
 
     @field_validator("host")
@@ -154,7 +155,7 @@ def load(name: str) -> Backend:
     check_backend(name)
     if name == "auto":
         return auto()
-    return records.read(backends_dir() / f"{name}.yaml", Backend, a_good_one="torch.yaml")
+    return records.read(backend_file(name), Backend, a_good_one="torch.yaml")
 
 
 def all() -> tuple[Backend, ...]:
@@ -193,6 +194,7 @@ def readiness(backend: Backend) -> Readiness:
             machine.python_lacks(backend.python, backend.requirements)
             or machine.module_lacks(backend.modules, backend.requirements)
         ),
+        *machine.engine_lacks(own_module(backend.engine)),
         *(machine.compiler_lacks() if "c++" in backend.programs else ()),
         *(environments.lacks(backend.worker) if backend.worker else ()),
     ]

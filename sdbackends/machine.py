@@ -92,6 +92,14 @@ def python_lacks(accepted: str, requirements: Iterable[str] = ()) -> list[Lack]:
     return [Lack(f"it needs Python {accepted}, this is {running}", mend)]
 
 
+def engine_lacks(module: str | None) -> list[Lack]:
+    """Empty when the module of an engine from outside the package can be found (None: none is)."""
+    if module is None or importable(module.partition(".")[0]):
+        return []
+    why = f"its engine's module {module} is not there"
+    return [Lack(why, f"put the folder that {module} stands in on PYTHONPATH, or install it")]
+
+
 def module_lacks(modules: Mapping[str, str], requirements: Iterable[str]) -> list[Lack]:
     """Which of `modules` (import name -> accepted versions) are missing, too old or at odds."""
     pins = {Requirement(line).name: line for line in requirements}

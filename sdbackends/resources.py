@@ -8,13 +8,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sdbackends.errors import SdError, UnknownBackendError
+from sdbackends.errors import SdError, UnknownBackendError, UsageError
+from sdbackends.settings import own_backends
 
 _PACKAGE = Path(__file__).resolve().parent
 
 
+def package_dir() -> Path:
+    """The folder of the package itself."""
+    return _PACKAGE
+
+
 def backends_dir() -> Path:
-    """The folder of the backend files, one `NAME.yaml` each."""
+    """The folder of the package's own backend files, one `NAME.yaml` each."""
     return _find("backends")
 
 
@@ -34,8 +40,30 @@ def matrix_file() -> Path:
 
 
 def backend_names() -> tuple[str, ...]:
-    """The names that `SD_BACKEND` accepts besides `auto`, in alphabetical order."""
-    return tuple(sorted(path.stem for path in backends_dir().glob("*.yaml")))
+    """The names that `SD_BACKEND` accepts besides `auto`, in alphabetical order.
+
+    Raises:
+        UsageError: `SD_BACKENDS_DIR` is no folder, or a file in it has the name of another backend.
+    """
+    names = {path.stem for path in backends_dir().glob("*.yaml")}
+    if (folder := own_backends()) is not None:
+        own = {path.stem for path in folder.glob("*.yaml")}
+        if taken := sorted(own & (names | {"auto"})):
+            raise UsageError(
+                f"the name {taken[0]!r} is taken",
+                where=str(folder / f"{taken[0]}.yaml"),
+                why="sdbackends has a backend of that name, and results would not tell them apart",
+                mend=f"give the file another name: my-{taken[0]}.yaml",
+            )
+        names |= own
+    return tuple(sorted(names))
+
+
+def backend_file(name: str) -> Path:
+    """The file of one of `backend_names`."""
+    path = backends_dir() / f"{name}.yaml"
+    folder = own_backends()
+    return path if folder is None or path.exists() else folder / path.name
 
 
 def check_backend(name: str) -> None:

@@ -22,9 +22,9 @@ import torch
 from sdbackends import catalog, inference, machine, say
 from sdbackends.artifacts import CaptureStore
 from sdbackends.build import Builder
-from sdbackends.engines import create
+from sdbackends.engines import cache_folder, create
 from sdbackends.engines.base import EngineContext, GraphEngine, ModuleEngine
-from sdbackends.errors import SdError, UsageError
+from sdbackends.errors import SdError, UnsupportedOpsError, UsageError
 from sdbackends.host import precision
 from sdbackends.host.imports import when_imported
 from sdbackends.host.overlay import Overlay
@@ -156,7 +156,7 @@ class Router:
         reason = inference.why_not(module, kwargs)
         if reason is not None:
             say.warn_once(
-                ("eager", id(module), reason), f"{_label(module)} stays on eager torch: {reason}"
+                ("eager", id(module), reason), f"{label_of(module)} stays on eager torch: {reason}"
             )
             return _nn_call(module, *args, **kwargs)
         hook = getattr(module, "_hf_hook", None)
@@ -177,21 +177,23 @@ class Router:
     def _fall_back(self, error: SdError, module: torch.nn.Module, args: Any, kwargs: Any) -> Any:
         """Eager torch with the reason said once; under `SD_FALLBACK=error` the reason is raised.
 
-        Eager goes first either way: a call that is wrong in itself raises the script's own error.
+        Eager goes first: a call that is wrong in itself raises the script's own error. One that was
+        captured is right, so a missing op is said before anything has run.
         """
-        result = _nn_call(module, *args, **kwargs)
+        captured = isinstance(error, UnsupportedOpsError)
+        result = None if captured else _nn_call(module, *args, **kwargs)
         if self.settings.fallback == "error":
             raise error
         say.warn_once(
             ("fallback", id(module), str(error)), f"{error}\n  so:   this call runs on eager torch"
         )
-        return result
+        return _nn_call(module, *args, **kwargs) if captured else result
 
     def _model(self, name: str, module: torch.nn.Module) -> RoutedModel:
         model = self._models.get(module)
         if model is None:
             builder = Builder(
-                _label(module), self._backends[name].name, self._engine(name), self._captures
+                label_of(module), self._backends[name].name, self._engine(name), self._captures
             )
             model = self._models[module] = RoutedModel(builder, self.settings.verify)
         return model
@@ -202,7 +204,7 @@ class Router:
             context = EngineContext(
                 options=backend.options,
                 device=self.settings.device,
-                cache_dir=self.settings.cache_folder / backend.engine,
+                cache_dir=self.settings.cache_folder / cache_folder(backend.engine),
                 worker=backend.worker,
             )
             self._engines[name] = create(backend.engine, context)
@@ -249,7 +251,7 @@ def part_of(module: torch.nn.Module) -> str:
     return "image_encoder" if "Vision" in name or "Image" in name else "text_encoder"
 
 
-def _label(module: torch.nn.Module) -> str:
+def label_of(module: torch.nn.Module) -> str:
     return f"{part_of(module)} ({type(module).__name__})"
 
 

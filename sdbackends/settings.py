@@ -84,6 +84,8 @@ class Settings:
     env_dir: Path | None = None
     #: Where an observer writes how long everything took (`sdbackends.measure`).
     measure: Path | None = None
+    #: The file where a survey writes which ops the models need and the engine lacks.
+    survey: Path | None = None
     log: LogLevel = "info"
 
     @property
@@ -123,8 +125,25 @@ class Settings:
             cache_dir=_folder(env, "SD_CACHE_DIR"),
             env_dir=_folder(env, "SD_ENV_DIR"),
             measure=_folder(env, "SD_MEASURE"),
+            survey=_folder(env, "SD_SURVEY"),
             log=cast("LogLevel", _one_of(env, "SD_LOG", get_args(LogLevel)) or "info"),
         )
+
+
+def own_backends(env: Mapping[str, str] | None = None) -> Path | None:
+    """`SD_BACKENDS_DIR` alone: which backends there are does not hang on the other variables.
+
+    Raises:
+        UsageError: it is no folder.
+    """
+    folder = _folder(os.environ if env is None else env, "SD_BACKENDS_DIR")
+    if folder is not None and not folder.is_dir():
+        raise UsageError(
+            f"SD_BACKENDS_DIR={str(folder)!r} is no folder",
+            where="SD_BACKENDS_DIR",
+            mend="name the folder that your own NAME.yaml files stand in, or unset it",
+        )
+    return folder
 
 
 def _one_of(env: Mapping[str, str], name: str, accepted: tuple[str, ...]) -> str | None:

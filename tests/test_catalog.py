@@ -27,8 +27,7 @@ devices: [cpu]
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty `backends/` in place of the real one."""
-    for module in (catalog, resources):
-        monkeypatch.setattr(module, "backends_dir", lambda: tmp_path)
+    monkeypatch.setattr(resources, "backends_dir", lambda: tmp_path)
     return tmp_path
 
 

@@ -1,12 +1,16 @@
 """Which engines there are, and how one is made from its name in a backend's yaml.
 
-Engines are named as text, so that looking at this table imports no framework.
+Engines are named as text, so that looking at this table imports no framework. An engine that is not
+in the package is named by its place, `my_package.my_engine:MyEngine`.
 """
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from sdbackends.errors import BackendNotReadyError, SdError, UsageError
 
 if TYPE_CHECKING:
     from sdbackends.engines.base import EngineContext, GraphEngine, ModuleEngine
@@ -20,13 +24,57 @@ ENGINES = {
 }
 
 
+#: Those that start from the module and capture in a way of their own: they have no table of ops.
+WITHOUT_GRAPHS = frozenset({"eager", "inductor"})
+
+
+def own_module(engine: str) -> str | None:
+    """The module of an engine that is named by its place; None: the name is no place."""
+    found = re.fullmatch(r"([A-Za-z_][\w.]*):[A-Za-z_]\w*", engine)
+    return found[1] if found else None
+
+
+def cache_folder(engine: str) -> str:
+    """What the engine's folder in the cache directory is called."""
+    return engine if engine in ENGINES else f"own/{engine.replace(':', '.')}"
+
+
 def create(engine: str, context: EngineContext) -> GraphEngine | ModuleEngine:
     """Make the engine.
 
     Raises:
         BackendNotReadyError: its runtime or the device asked for is missing.
-        UsageError: an option is not one of the engine's.
+        UsageError: an option is not one of the engine's, or its name leads to no engine.
     """
-    module, _, name = ENGINES[engine].partition(":")
-    made: GraphEngine | ModuleEngine = getattr(import_module(module), name)(context)
+    kind = _class(engine)
+    try:
+        made: GraphEngine | ModuleEngine = kind(context)
+    except SdError:
+        raise
+    except Exception as error:
+        raise BackendNotReadyError(
+            f"the engine {engine!r} could not be started", why=f"{type(error).__name__}: {error}"
+        ) from error
     return made
+
+
+def _class(engine: str) -> Any:
+    from sdbackends.engines.base import GraphEngine, ModuleEngine
+
+    module, _, name = ENGINES.get(engine, engine).partition(":")
+    try:
+        kind = getattr(import_module(module), name)
+    except Exception as error:
+        raise BackendNotReadyError(
+            f"the engine {engine!r} cannot be imported",
+            why=f"{type(error).__name__}: {error}",
+            mend=f"try `python -c 'from {module} import {name}'`; a folder is made known by "
+            "PYTHONPATH",
+        ) from error
+    if not (isinstance(kind, type) and issubclass(kind, (GraphEngine, ModuleEngine))):
+        raise UsageError(
+            f"{engine!r} is no engine",
+            why=f"{name} is neither a GraphEngine nor a ModuleEngine of sdbackends.engines.base",
+            mend="docs/adding-a-backend.md shows a whole one",
+        )
+    return kind

@@ -10,7 +10,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from sdbackends import catalog, engines, resources
+from sdbackends import engines, resources
 from sdbackends.matrix import cell as measuring
 from sdbackends.matrix.reference import Reference
 from sdbackends.matrix.results import Cell, CellResult
@@ -27,7 +27,6 @@ def plugins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for name, value in faulty_backends.variables(folder).items():
             patch.setenv(name, value)
         patch.setattr(resources, "backends_dir", lambda: folder)
-        patch.setattr(catalog, "backends_dir", lambda: folder)
         for name in faulty_backends.NAMES:
             patch.setitem(engines.ENGINES, name, "")
         yield
