@@ -22,6 +22,7 @@ from sdbackends.capture.export import Capture, capture, weights_of
 from sdbackends.capture.signature import CallSignature, ModuleState
 from sdbackends.engines.base import GraphEngine, MissingOp, ModuleCall, ModuleEngine, Program
 from sdbackends.errors import BuildError, SdError, UnsupportedOpsError
+from sdbackends.missing import counted, op_lines, place_lines
 
 #: Seconds after which a build that is still going on says so.
 _PATIENCE = 4.0
@@ -170,15 +171,11 @@ def _origin(kept: bool) -> str:
 
 
 def _unsupported(label: str, backend: str, missing: tuple[MissingOp, ...]) -> UnsupportedOpsError:
-    lines = []
-    for op in missing:
-        sites = ", ".join(f"{path or 'the model'} {shapes}" for path, shapes in op.sites[:4])
-        more = f" and {len(op.sites) - 4} more" if len(op.sites) > 4 else ""
-        lines.append(f"{op.op} at {sites}{more}")
+    lines = [line for op in missing for line in op_lines(op)]
     return UnsupportedOpsError(
         f"{label} stays on eager torch",
-        why=f"{backend} has no lowering for {len(missing)} op(s): " + "; ".join(lines),
-        mend="a lowering is one function in sdbackends/engines/<engine>/lowering/",
+        why="\n        ".join([f"{backend} lacks {counted(len(missing), 'op')}:", *lines]),
+        mend="\n        ".join(place_lines(missing)),
     )
 
 

@@ -14,6 +14,7 @@ import torch
 
 from sdbackends.capture.graph import Graph, Ref, Word
 from sdbackends.engines.base import EngineContext, GraphEngine, MissingOp, Program
+from sdbackends.engines.missing import missing_ops
 
 
 @dataclass
@@ -40,11 +41,8 @@ class ReplayEngine(GraphEngine):
         return torch.__version__
 
     def unsupported(self, graph: Graph) -> tuple[MissingOp, ...]:
-        found: dict[str, list[tuple[str, str]]] = {}
-        for node in graph.nodes:
-            if node.op in self.behaviour.missing:
-                found.setdefault(node.op, []).append((node.site, str(node.results[0])))
-        return tuple(MissingOp(op, tuple(sites)) for op, sites in found.items())
+        missing = self.behaviour.missing
+        return missing_ops(graph, lambda node: node.op if node.op in missing else None)
 
     def build(
         self,

@@ -105,6 +105,14 @@ class Graph:
                 users.setdefault(name, []).append(node)
         return users
 
+    def specs(self) -> dict[str, TensorSpec | None]:
+        """Shape and dtype of every value that is one tensor; None: it is none, or several."""
+        values = (*self.inputs, *self.weights, *self.constants)
+        specs: dict[str, TensorSpec | None] = {value.name: value.spec for value in values}
+        for node in self.nodes:
+            specs[node.name] = None if node.several else node.results[0]
+        return specs
+
     def hash(self) -> str:
         """SHA-256 of the JSON form: equal graphs, equal hash, on every machine."""
         if not self._hash:

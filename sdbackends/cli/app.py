@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from sdbackends.cli import cache, demo, doctor, env, matrix, options, report, scripts, table
+from sdbackends.cli import cache, demo, doctor, env, matrix, ops, options, report, scripts, table
 
 app = typer.Typer(no_args_is_help=True, **options.APP)
 
@@ -26,6 +26,9 @@ app.command(
     context_settings=scripts.PASS_THROUGH, options_metavar="[OPTIONS] SCRIPT [ARGUMENTS]..."
 )(scripts.run)
 app.command()(scripts.generate)
+app.command(
+    context_settings=scripts.PASS_THROUGH, options_metavar="[OPTIONS] SCRIPT [ARGUMENTS]..."
+)(ops.ops)
 app.command()(table.backends)
 app.command()(doctor.doctor)
 app.add_typer(env.env, name="env")

@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,9 @@ from sdbackends.cli import options
 from sdbackends.errors import UsageError
 from sdbackends.launch import Choices
 from sdbackends.pipeline_scripts import check_arguments, pipeline_script
+
+if TYPE_CHECKING:
+    from sdbackends.catalog import Backend as Record
 
 #: Everything from the script's name on belongs to the script, `--help` included.
 PASS_THROUGH = {
@@ -45,7 +48,7 @@ def run(
     What follows the script's name goes to the script untouched.
     """
     arguments = list(context.args)
-    _check_script(arguments)
+    check_script(arguments)
     _start(Choices(backend, precision, device, fallback, verify), arguments)
 
 
@@ -129,21 +132,21 @@ def generate(
 
 def _start(choices: Choices, arguments: Sequence[str]) -> None:
     choices = launch.chosen(choices, os.environ)
-    _check_ready(choices)
+    check_ready(choices)
     launch.execute(arguments, launch.environment(choices, os.environ))
 
 
-def _check_ready(choices: Choices) -> None:
-    """A message now is better than one from the middle of a script."""
+def check_ready(choices: Choices) -> list[Record]:
+    """The backends chosen. A message now is better than one from the middle of a script."""
     from sdbackends import catalog
     from sdbackends.settings import Settings
 
     settings = Settings.from_environment(launch.environment(choices, os.environ))
-    for name in settings.backend.names:
-        catalog.require(name)
+    return [catalog.require(name) for name in settings.backend.names]
 
 
-def _check_script(arguments: Sequence[str]) -> None:
+def check_script(arguments: Sequence[str]) -> None:
+    """Nothing, when `arguments` begin with a script that exists, or with -m or -c and a word."""
     if not arguments:
         raise UsageError("no script was named", mend="sdbackends run --backend jax your_script.py")
     first = arguments[0]

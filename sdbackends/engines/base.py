@@ -46,14 +46,28 @@ class EngineContext:
 
 
 @dataclass(frozen=True)
-class MissingOp:
-    """An op that the engine cannot run: `op` with every place that calls it.
+class CallSite:
+    """A place that calls an op.
 
-    Each call site is (path in the model, the shapes and dtypes of its results in words).
+    `path` is the submodule's path in the model, "" for the model itself; `takes` and `gives` are
+    the shapes and dtypes of the tensors in words: "float32[2, 3], int64[2]".
+    """
+
+    path: str
+    takes: str
+    gives: str
+
+
+@dataclass(frozen=True)
+class MissingOp:
+    """An op that the engine cannot run, with every place that calls it (`engines.missing`).
+
+    `place` is the file where a lowering of it goes, "" where none would help.
     """
 
     op: str
-    sites: tuple[tuple[str, str], ...]
+    sites: tuple[CallSite, ...]
+    place: str = ""
 
 
 class Program(ABC):

@@ -80,6 +80,10 @@ class Session:
                 from sdbackends.measure import observer
 
                 observer.lay(self.settings.measure, self.overlay)
+            if self.settings.survey is not None:
+                from sdbackends import survey
+
+                survey.lay(self.settings.survey, self.overlay)
 
 
 def active() -> Session | None:

@@ -21,7 +21,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The command lines that would have been run."""
     calls: list[list[str]] = []
     monkeypatch.setattr(launch, "execute", lambda words, env: calls.append(list(words)))
-    monkeypatch.setattr(scripts, "_check_ready", lambda choices: None)
+    monkeypatch.setattr(scripts, "check_ready", lambda choices: None)
     return calls
 
 

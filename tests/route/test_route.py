@@ -6,7 +6,7 @@ import pytest
 import torch
 from diffusers.models.modeling_utils import ModelMixin
 
-from sdbackends import programs
+from sdbackends import programs, route, say
 from sdbackends.errors import BackendNotReadyError, RunError, UnsupportedOpsError, UsageError
 from sdbackends.settings import Settings
 from tests import tiny_models
@@ -140,13 +140,28 @@ def test_a_model_that_the_engine_cannot_serve_falls_back_with_the_reason(replaye
     said = capsys.readouterr().err
     assert said.count("this call runs on eager torch") == 1
     reason = {
-        "missing op": "no lowering for 2 op(s): aten.",
+        "missing op": "jax lacks 2 ops:",
         "crash": "RuntimeError: the replay engine was told to crash",
         "poison": "NaN or Inf where eager torch does not",
     }[how]
     assert reason in said
     if how == "missing op":
-        assert "mid_block" in said or "down_blocks" in said
+        assert "aten.group_norm.default, 21 places" in said
+        assert "4 × mid_block.resnets.{0,1}.norm{1,2}: float32[2, 16, 4, 4], float32[16]" in said
+
+
+@pytest.mark.parametrize("fallback", ["warn", "error"])
+def test_a_missing_op_is_said_before_the_model_has_run(replayed, fallback, monkeypatch):
+    misbehave(replayed.behaviour, "missing op")
+    replayed.install(fallback=fallback)
+    events = []
+    monkeypatch.setattr(say, "warn_once", lambda key, text: events.append("said"))
+    monkeypatch.setattr(route, "_nn_call", lambda *args, **kwargs: events.append("ran"))
+    try:
+        tiny_models.unet()(*tiny_models.unet_inputs())
+    except UnsupportedOpsError:
+        events.append("raised")
+    assert events == {"warn": ["said", "ran"], "error": ["raised"]}[fallback]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ differently, and 64-bit values are 32-bit ones here), the shape is checked.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
@@ -15,10 +16,13 @@ import numpy as np
 
 from sdbackends.capture.graph import Graph, Node, Ref, TensorSpec, Word
 from sdbackends.engines.base import MissingOp
+from sdbackends.engines.jax import lowering
 from sdbackends.engines.jax.choices import Choices
 from sdbackends.engines.jax.layout import Array, Value, cast, laid, logical
 from sdbackends.engines.jax.lowering import LOWERINGS
 from sdbackends.engines.jax.lowering.fft import COMPLEX
+from sdbackends.engines.missing import missing_ops
+from sdbackends.engines.places import lowering_file
 from sdbackends.errors import BuildError
 
 #: torch's name of a dtype -> what stands for it inside; JAX computes in 32 bits.
@@ -42,16 +46,19 @@ _INT32 = np.iinfo(np.int32)
 
 def unsupported(graph: Graph) -> tuple[MissingOp, ...]:
     """Every op without a lowering, or with a dtype that JAX lacks here, with all its sites."""
-    missing: dict[str, list[tuple[str, str]]] = {}
-    for node in graph.nodes:
-        specs = [result for result in node.results if result is not None]
-        known = DTYPES.keys() if node.op in COMPLEX else DTYPES.keys() - {"complex64"}
-        foreign = sorted({spec.dtype for spec in specs} - known)
-        name = f"{node.op} ({', '.join(foreign)})" if foreign else node.op
-        if foreign or (node.op != "getitem" and node.op not in LOWERINGS):
-            words = ", ".join(f"{s.dtype}[{', '.join(map(str, s.shape))}]" for s in specs)
-            missing.setdefault(name, []).append((node.site, words))
-    return tuple(MissingOp(op, tuple(sites)) for op, sites in sorted(missing.items()))
+    return missing_ops(graph, _lack, _place)
+
+
+def _lack(node: Node) -> str | None:
+    known = DTYPES.keys() if node.op in COMPLEX else DTYPES.keys() - {"complex64"}
+    foreign = {spec.dtype for spec in node.results if spec is not None} - known
+    if foreign:
+        return f"{node.op} ({', '.join(sorted(foreign))})"
+    return None if node.op == "getitem" or node.op in LOWERINGS else node.op
+
+
+def _place(op: str) -> str:
+    return lowering_file(op, Path(lowering.__file__).parent)
 
 
 class Translation:

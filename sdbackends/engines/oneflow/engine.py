@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import torch
 
 from sdbackends import environments
-from sdbackends.capture.graph import Graph, TensorSpec
-from sdbackends.engines.base import EngineContext, GraphEngine, MissingOp, Program
+from sdbackends.capture.graph import Graph, Node
+from sdbackends.engines.base import CallSite, EngineContext, GraphEngine, MissingOp, Program
+from sdbackends.engines.missing import in_words, missing_ops
 from sdbackends.engines.oneflow.options import checked
 from sdbackends.engines.oneflow.weights import Home, WeightStore
+from sdbackends.engines.places import lowering_file
 from sdbackends.errors import BackendNotReadyError, BuildError, RunError
 from sdbackends.worker.client import RemoteProgram, Worker, WorkerSpec
 
@@ -45,18 +48,16 @@ class OneflowEngine(GraphEngine):
     def unsupported(self, graph: Graph) -> tuple[MissingOp, ...]:
         can = self._worker.describe()
         ops, dtypes = frozenset(can["ops"]) | {"getitem"}, frozenset(can["dtypes"])
-        missing: dict[str, list[tuple[str, str]]] = {}
-        for value in (*graph.inputs, *graph.weights, *graph.constants):
-            if value.spec.dtype not in dtypes:
-                what = f"{value.spec.dtype} on {can['device']}"
-                missing.setdefault(what, []).append((value.key, _words([value.spec])))
-        for node in graph.nodes:
-            specs = [result for result in node.results if result is not None]
-            foreign = sorted({spec.dtype for spec in specs} - dtypes)
-            if foreign or node.op not in ops:
-                op = f"{node.op} ({', '.join(foreign)} on {can['device']})" if foreign else node.op
-                missing.setdefault(op, []).append((node.site, _words(specs)))
-        return tuple(MissingOp(op, tuple(sites)) for op, sites in sorted(missing.items()))
+        device = can["device"]
+
+        def lack(node: Node) -> str | None:
+            foreign = {spec.dtype for spec in node.results if spec is not None} - dtypes
+            if foreign:
+                return f"{node.op} ({', '.join(sorted(foreign))} on {device})"
+            return None if node.op in ops else node.op
+
+        values = _foreign_values(graph, dtypes, device)
+        return (*values, *missing_ops(graph, lack, lambda op: _place(op, ops)))
 
     def build(self, graph: Graph, weights: Tensors, constants: Tensors) -> Program:
         program = OneflowProgram(self, graph, weights, constants)
@@ -165,5 +166,18 @@ def _specification(context: EngineContext) -> WorkerSpec:
     )
 
 
-def _words(specs: Sequence[TensorSpec]) -> str:
-    return ", ".join(f"{spec.dtype}[{', '.join(map(str, spec.shape))}]" for spec in specs)
+def _foreign_values(graph: Graph, dtypes: frozenset[str], device: str) -> Iterator[MissingOp]:
+    """Inputs, weights and constants of dtypes that OneFlow has no kernels for."""
+    sites: dict[str, list[CallSite]] = {}
+    for value in (*graph.inputs, *graph.weights, *graph.constants):
+        if value.spec.dtype not in dtypes:
+            site = CallSite(value.key, "", in_words((value.spec,)))
+            sites.setdefault(f"{value.spec.dtype} on {device}", []).append(site)
+    for what in sorted(sites):
+        yield MissingOp(what, tuple(sites[what]))
+
+
+def _place(op: str, ops: frozenset[str]) -> str:
+    """None for an op that is there already: OneFlow itself lacks the dtype."""
+    known = op.partition(" ")[0] in ops
+    return "" if known else lowering_file(op, Path(__file__).parent / "lowering")

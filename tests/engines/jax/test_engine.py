@@ -11,7 +11,7 @@ from families import Call, rand, ready
 from helpers import built, run, tensors_of, worst
 
 from sdbackends.capture.graph import Graph, Node, Ref, TensorSpec, Value
-from sdbackends.engines.base import EngineContext
+from sdbackends.engines.base import CallSite, EngineContext
 from sdbackends.engines.jax.engine import JaxEngine
 from sdbackends.errors import BackendNotReadyError, BuildError, RunError, UsageError
 
@@ -40,11 +40,13 @@ def test_all_missing_ops_are_named_with_every_site(engine: JaxEngine) -> None:
         node("c", "aten.relu.default", "there", dtype="complex64"),
         node("d", "aten.nowhere.default", "up.1"),
     )
-    found = {missing.op: missing.sites for missing in engine.unsupported(graph)}
-    assert found == {
-        "aten.nowhere.default": (("down.0", "float32[2, 3]"), ("up.1", "float32[2, 3]")),
-        "aten.relu.default (complex64)": (("there", "complex64[2, 3]"),),
-    }
+    nowhere, complex_relu = engine.unsupported(graph)
+    x = "float32[2, 3]"
+    assert nowhere.op == "aten.nowhere.default"
+    assert nowhere.sites == (CallSite("down.0", x, x), CallSite("up.1", x, x))
+    assert complex_relu.op == "aten.relu.default (complex64)"
+    assert complex_relu.sites == (CallSite("there", x, "complex64[2, 3]"),)
+    assert complex_relu.place == "sdbackends/engines/jax/lowering/elementwise.py"
 
 
 def test_a_wrong_shape_is_never_passed_on(engine: JaxEngine) -> None:

@@ -1,0 +1,94 @@
+"""Where a lowering goes: an op's name in, the file of its family out.
+
+Engines with a table of lowerings keep one module a family, under the same names in every engine
+(`conv.py`, `norm.py`, …). The family is that of another overload of the op, else that of a word in
+its name, else what torch says of it (pointwise, a reduction), else that of the op most like it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sdbackends.resources import package_dir
+
+#: A word in an op's name -> the module of its family.
+_WORDS = {
+    "attention": "attention",
+    "conv": "conv",
+    "convolution": "conv",
+    "embedding": "embedding",
+    "fft": "fft",
+    "interpolate": "resize",
+    "linalg": "linalg",
+    "norm": "norm",
+    "pad": "pad",
+    "sampler": "resize",
+    "upsample": "resize",
+}
+_POINTWISE = frozenset({"activation", "elementwise", "logic", "unary"})
+#: Below this two names have nothing to do with each other.
+_ALIKE = 0.7
+
+
+def lowering_file(op: str, folder: Path) -> str:
+    """The file for "aten.erfinv.default", from the root of a checkout on.
+
+    `folder` is where the engine's lowerings stand; they are read, not imported, because they may
+    belong to another interpreter.
+    """
+    family = _family(op, _spelt_out(folder))
+    if family is None:
+        return f"a new file in {_relative(folder)}"
+    path = folder / f"{family}.py"
+    return _relative(path) if path.exists() else f"{_relative(path)} (a new file)"
+
+
+def _family(op: str, table: Mapping[str, str]) -> str | None:
+    base = _base(op)
+    same = [family for known, family in sorted(table.items()) if _base(known) == base]
+    if same:
+        return same[0]
+    for word in re.findall(r"[a-z]+", base):
+        if word in _WORDS:
+            return _WORDS[word]
+    tags = _tags(op)
+    if torch.Tag.pointwise in tags:
+        return "elementwise"
+    if torch.Tag.reduction in tags:
+        return "reduce"
+    others = {_base(known): family for known, family in table.items() if family not in _POINTWISE}
+    near = get_close_matches(base, others, n=1, cutoff=_ALIKE)
+    return others[near[0]] if near else None
+
+
+def _base(op: str) -> str:
+    """`_fft_c2c` of "aten._fft_c2c.default (complex64)"; a namespace of its own stays."""
+    name = op.partition(" ")[0].removeprefix("aten.")
+    return name.rpartition(".")[0] or name
+
+
+def _tags(op: str) -> list[torch.Tag]:
+    found: Any = torch.ops
+    for name in op.partition(" ")[0].split("."):
+        found = getattr(found, name, None)
+    return list(getattr(found, "tags", ()))
+
+
+def _spelt_out(folder: Path) -> dict[str, str]:
+    """The ops that the sources name in full, with their modules; the rest is pointwise."""
+    return {
+        op: path.stem
+        for path in sorted(folder.glob("*.py"))
+        if path.stem != "registry"  # its words about the table name an op too
+        for op in re.findall(r'"(aten\.\w+\.\w+)"', path.read_text("utf-8"))
+    }
+
+
+def _relative(path: Path) -> str:
+    return path.relative_to(package_dir().parent).as_posix()
