@@ -32,7 +32,7 @@ class Table:
     lines: list[tuple[str, ...]] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
 
-    def add(self, row: Row, labels: tuple[str, ...]) -> None:
+    def add(self, row: Row, labels: Iterable[str]) -> None:
         self.lines.append((*labels, *(self._sign(row.cells.get(name)) for name in BACKENDS)))
 
     def _sign(self, cell: Cell | None) -> str:
@@ -91,18 +91,27 @@ def render(book: Book) -> str:
 
 
 def _tables(rows: Iterable[Row]) -> Iterable[Table]:
-    groups: dict[str, dict[str, list[Row]]] = {}
+    groups: dict[str, list[Row]] = {}
     for row in rows:
-        groups.setdefault(row.group, {}).setdefault(row.feature, []).append(row)
-    for group, features in groups.items():
-        # Where there is one feature only, as among the families, the family says it all.
-        alone = len(features) == 1
-        table = Table(group, (*features, *BACKENDS) if alone else ("", "family", *BACKENDS))
-        for feature, found in features.items():
-            for number, row in enumerate(found):
-                first = feature if number == 0 else ""
-                table.add(row, (row.title,) if alone else (first, row.title))
-        yield table
+        groups.setdefault(row.group, []).append(row)
+    for group, found in groups.items():
+        yield _table(group, found)
+
+
+def _table(group: str, rows: list[Row]) -> Table:
+    features = tuple(dict.fromkeys(row.feature for row in rows))
+    families = tuple(dict.fromkeys(row.title for row in rows))
+    # What all lines have in common is said once, as the head of their column.
+    if len(features) == 1:
+        head, labels = features, {row.id: (row.title,) for row in rows}
+    elif len(families) == 1:
+        head, labels = families, {row.id: (row.feature,) for row in rows}
+    else:
+        head, labels = ("feature", "family"), {row.id: (row.feature, row.title) for row in rows}
+    table = Table(group, (*head, *BACKENDS))
+    for row in sorted(rows, key=lambda row: features.index(row.feature)):
+        table.add(row, labels[row.id])
+    return table
 
 
 def _summary(book: Book, backend: str) -> Summary:

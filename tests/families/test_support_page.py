@@ -26,8 +26,8 @@ TICK = Cell(outcome="passed", run=NOW, worst=1.23e-6, picture=0.25)
 CROSS = Cell(outcome="known", run=NOW, reason="a picture of 1 | 2 pixels")
 
 
-def made_up(feature: str, name: str, group: str = "Pipelines") -> Case:
-    family = Family("sd15", "Stable Diffusion 1.5", lambda: None, {}, frozenset())
+def made_up(feature: str, name: str, title: str = "SD 1.5", group: str = "Pipelines") -> Case:
+    family = Family(title, title, lambda: None, {}, frozenset())
     room = "tests.families.cases.plain"
     return Case(family, feature, group, lambda pipe: pipe, family.build, family.parts, name, room)
 
@@ -46,12 +46,8 @@ def lines_of(text: str, start: str) -> list[str]:
 def test_ticks_crosses_and_what_was_not_run() -> None:
     done = {INPAINT.id: {"torch": TICK, "jax": CROSS}, UPSCALE.id: {"jax": TICK}}
     text = page.render(merged(done, INPAINT, UPSCALE))
-    assert lines_of(text, "| inpaint") == [
-        "| inpaint | Stable Diffusion 1.5 | ✓ 1.2e-06 | – | ✗ (1) | – |"
-    ]
-    assert lines_of(text, "| upscale") == [
-        "| upscale | Stable Diffusion 1.5 | – | – | ✓ 1.2e-06 | – |"
-    ]
+    assert lines_of(text, "| inpaint") == ["| inpaint | ✓ 1.2e-06 | – | ✗ (1) | – |"]
+    assert lines_of(text, "| upscale") == ["| upscale | – | – | ✓ 1.2e-06 | – |"]
     assert lines_of(text, "1. ") == [r"1. a picture of 1 \| 2 pixels"]
     assert lines_of(text, "| `torch`")[0].startswith(
         "| `torch` | 1 of 2 | 0 | 1 | 1.2e-06 | 0.25 |"
@@ -69,10 +65,23 @@ def test_equal_reasons_of_a_table_have_one_number() -> None:
     assert "| ✗ (2) | – |" in text
 
 
-def test_a_group_of_one_feature_has_a_line_for_each_family() -> None:
-    text = page.render(merged({}, made_up("text to image", "text_to_image", "Families")))
-    assert "| text to image | torch | compile | jax | oneflow |" in text
-    assert lines_of(text, "| Stable Diffusion 1.5 |")
+@pytest.mark.parametrize(
+    ("found", "lines"),
+    [
+        ([INPAINT, UPSCALE], ["| SD 1.5 |", "| inpaint |", "| upscale |"]),
+        ([INPAINT, made_up("inpaint", "i", "SDXL")], ["| inpaint |", "| SD 1.5 |", "| SDXL |"]),
+        (
+            [INPAINT, UPSCALE, made_up("inpaint", "i", "SDXL")],
+            ["| feature | family |", "| inpaint | SD 1.5 |", "| inpaint | SDXL |"],
+        ),
+    ],
+    ids=["one family", "one feature", "several"],
+)
+def test_what_the_lines_of_a_table_are_called(found: list[Case], lines: list[str]) -> None:
+    text = page.render(merged({}, *found)).partition("## Pipelines")[2]
+    rows = lines_of(text, "| ")
+    assert [row[: len(line)] for row, line in zip(rows, lines, strict=False)] == lines
+    assert len(rows) == 1 + len(found)
 
 
 def test_a_run_replaces_what_it_ran_and_nothing_else() -> None:
