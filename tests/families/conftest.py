@@ -18,17 +18,23 @@ def of(room: ModuleType) -> list[pytest.param]:
     return [pytest.param(one, id=one.id) for one in CASES.values() if one.room == room.__name__]
 
 
+def chosen(config: pytest.Config) -> list[tuple[str, str]]:
+    """`jax,compile=sd15-*` as names and patterns of cases."""
+    words = filter(None, config.getoption("--support-backends").split(","))
+    return [(name, cases or "*") for name, _, cases in (word.partition("=") for word in words)]
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "backend" in metafunc.fixturenames:
         # All of docs/support.md, so that tests/known_failures may name those that do not run now.
-        names = dict.fromkeys([*BACKENDS, *(name for name, _ in _chosen(metafunc.config))])
+        names = dict.fromkeys([*BACKENDS, *(name for name, _ in chosen(metafunc.config))])
         marked = [pytest.param(name, marks=pytest.mark.support) for name in names]
         metafunc.parametrize("backend", marked)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Only what `--support-backends` names is run."""
-    chosen = _chosen(config)
+    wanted = chosen(config)
 
     def is_wanted(item: pytest.Item) -> bool:
         if item.get_closest_marker("support") is None:
@@ -36,7 +42,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         values = item.callspec.params
         return any(
             values["backend"] == name and fnmatchcase(values["case"].id, pattern)
-            for name, pattern in chosen
+            for name, pattern in wanted
         )
 
     config.hook.pytest_deselected(items=[item for item in items if not is_wanted(item)])
@@ -53,9 +59,3 @@ def support(record_property: Callable[[str, object], None]) -> Callable[[Case, s
         record_property(PICTURE, figures.picture)
 
     return judge
-
-
-def _chosen(config: pytest.Config) -> list[tuple[str, str]]:
-    """`jax,compile=sd15-*` as names and patterns of cases."""
-    words = filter(None, config.getoption("--support-backends").split(","))
-    return [(name, cases or "*") for name, _, cases in (word.partition("=") for word in words)]

@@ -88,8 +88,8 @@ def ssd1b() -> StableDiffusionXLPipeline:
         unet=xl_unet(
             layers_per_block=2,
             mid_block_type="UNetMidBlock2D",
-            transformer_layers_per_block=[[0, 0], [1, 1], [2, 2]],
-            reverse_transformer_layers_per_block=[[2, 2, 3], [2, 1, 1], 1],
+            transformer_layers_per_block=[[0, 0], [1, 1], [1, 1]],
+            reverse_transformer_layers_per_block=[[1, 1, 2], [2, 1, 1], 1],
         )
     )
 
