@@ -38,8 +38,15 @@ def bounded(eager: OneflowEngine) -> Bounded:
     return Bounded(eager, ("float32", "int64"))
 
 
+@pytest.fixture(scope="module")
+def table(eager: OneflowEngine) -> set[str]:
+    return set(eager._worker.describe()["ops"]) - {"getitem"}
+
+
 @pytest.mark.parametrize("overload", [one.overload for one in OVERLOADS])
-def test_overload(overload: str, bounded: Bounded) -> None:
+def test_overload(overload: str, bounded: Bounded, table: set[str]) -> None:
+    if overload not in table:
+        pytest.skip("it is in JAX's table alone")
     assert not bounded.complaints(overload, KNOWN)
 
 
@@ -59,8 +66,7 @@ def test_drawn_arguments(overload: str, eager: OneflowEngine, data: Any) -> None
     assert not unexpected(list(run_traced(eager, covered)), KNOWN)
 
 
-def test_every_overload_of_the_table_is_tested(eager: OneflowEngine) -> None:
-    table = set(eager._worker.describe()["ops"]) - {"getitem"}
+def test_every_overload_of_the_table_is_tested(table: set[str]) -> None:
     assert table - {*witnesses.read(), *CASES} == set()
 
 

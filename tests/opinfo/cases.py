@@ -216,5 +216,3 @@ CASES: dict[str, st.SearchStrategy[Call]] = {
     "aten.upsample_nearest2d.vec": scaled(),
     "aten.view_as_real.default": paired(),
 }
-#: Overloads that nothing here tests, with the reason.
-UNTESTED: dict[str, str] = {}
