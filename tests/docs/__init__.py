@@ -1,0 +1,1 @@
+"""The how-to documents, followed word for word: what they say is what happens."""
