@@ -11,7 +11,12 @@ from packaging.requirements import Requirement
 
 from sdbackends import catalog, machine, resources
 from sdbackends.catalog import Readiness
-from sdbackends.errors import BackendNotReadyError, CatalogError, UnknownBackendError
+from sdbackends.errors import (
+    BackendNotReadyError,
+    CatalogError,
+    UnknownBackendError,
+    UsageError,
+)
 from sdbackends.machine import Lack
 
 GOOD = """\
@@ -212,3 +217,38 @@ def test_no_framework_is_imported_to_judge_readiness() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of the user's, beside the real one."""
+    monkeypatch.setenv("SD_BACKENDS_DIR", str(tmp_path))
+    return tmp_path
+
+
+def test_backends_of_the_users_stand_beside_the_others(own: Path) -> None:
+    (own / "mine.yaml").write_text(GOOD)
+    assert {"mine", "torch", "jax"} <= set(catalog.names())
+    assert catalog.load("mine").engine == "eager"
+    assert catalog.load("torch").summary != "a test"
+
+
+@pytest.mark.parametrize("name", ["torch", "auto"])
+def test_a_name_that_is_taken_is_refused(own: Path, name: str) -> None:
+    (own / f"{name}.yaml").write_text(GOOD)
+    with pytest.raises(UsageError, match=f"my-{name}.yaml"):
+        catalog.names()
+
+
+def test_a_folder_that_is_none_is_refused(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SD_BACKENDS_DIR", str(own / "nowhere"))
+    with pytest.raises(UsageError, match="is no folder"):
+        catalog.names()
+
+
+def test_an_engine_of_the_users_is_named_by_its_place(own: Path) -> None:
+    (own / "mine.yaml").write_text(GOOD.replace("eager", "nowhere_at_all.engine:Mine"))
+    (lack,) = [
+        one for one in catalog.readiness(catalog.load("mine")).reasons if "engine" in one.why
+    ]
+    assert "nowhere_at_all.engine" in lack.why and "PYTHONPATH" in lack.mend
