@@ -18,6 +18,7 @@ import torch
 from torch.export.graph_signature import InputKind, OutputKind
 from torch.utils import _pytree as pytree
 
+from sdbackends.capture.effects import watched
 from sdbackends.capture.graph import Graph, Node, Ref, TensorSpec, Value, Word
 from sdbackends.errors import CaptureError
 
@@ -88,7 +89,16 @@ def capture(
     Raises:
         CaptureError: the call cannot be captured; the message says what stood in the way.
     """
-    wrapper = _Call(module, call or module.forward)
+    own = call or module.forward
+    left_behind: list[str] = []
+
+    def observed(*args: Any, **kwargs: Any) -> Any:
+        with watched(module) as changed:  # inside: `export` itself puts some of it back
+            result = own(*args, **kwargs)
+        left_behind.extend(changed)
+        return result
+
+    wrapper = _Call(module, observed)
     wrapper.training = module.training  # train() would walk into the model and change it
     keywords = dict(sorted((kwargs or {}).items()))
     try:
@@ -101,6 +111,12 @@ def capture(
             why=f"{type(error).__name__}: {_first_line(error)}",
             mend="the model runs on eager torch instead; SD_LOG=debug shows the whole reason",
         ) from error
+    if left_behind:
+        raise CaptureError(
+            f"{type(module).__name__} cannot be captured",
+            why=f"the call leaves something behind in the model: {', '.join(left_behind[:3])}",
+            mend="the model runs on eager torch instead",
+        )
     return _Converter(module, program).convert()
 
 

@@ -1,0 +1,94 @@
+"""A call that leaves something behind in the model is refused, and the model is as it was."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sdbackends.capture.export import capture
+from sdbackends.errors import CaptureError
+
+
+class Keeper:
+    """As an attention processor that stores its map."""
+
+    def __init__(self) -> None:
+        self.kept = None
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        self.kept = x.softmax(-1)
+        return self.kept
+
+
+class WithProcessor(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.processor = Keeper()
+
+    def forward(self, x):
+        return self.processor(x)
+
+
+class Remembering(torch.nn.Module):
+    """Shapes in a list, a number of calls, a name that was not there before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shapes = [(1, 2)]
+        self.calls = 0
+
+    def forward(self, x):
+        self.shapes.append(x.shape)
+        self.calls += 1
+        self.rows = len(x)
+        return x + 1
+
+
+class Plain(torch.nn.Module):
+    """What it writes is what stood there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = torch.nn.Linear(3, 3)
+        self.size = (3, 3)
+
+    def forward(self, x):
+        self.size = (3, x.shape[-1])
+        return self.linear(x)
+
+
+def refusal(module: torch.nn.Module) -> str:
+    with pytest.raises(CaptureError) as caught:
+        capture(module, (torch.ones(2, 3),))
+    return str(caught.value)
+
+
+def test_what_an_object_of_the_model_keeps() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(3, 3), WithProcessor())
+    assert "1.processor.kept" in refusal(model)
+    assert model[1].processor.kept is None
+
+
+def test_what_the_model_keeps_itself() -> None:
+    model = Remembering()
+    words = refusal(model)
+    assert all(name in words for name in ("shapes", "calls", "rows"))
+    assert (model.shapes, model.calls) == ([(1, 2)], 0)
+    assert not hasattr(model, "rows")
+
+
+def test_what_a_hook_keeps_in_its_surroundings() -> None:
+    seen = None
+
+    def note(module, args, output) -> None:
+        nonlocal seen
+        seen = output.shape
+
+    model = torch.nn.Sequential(torch.nn.Linear(3, 3))
+    model[0].register_forward_hook(note)
+    assert "note" in refusal(model)
+    assert seen is None
+
+
+def test_nothing_is_said_of_what_is_as_it_was() -> None:
+    assert capture(Plain().requires_grad_(False), (torch.ones(2, 3),)).graph.nodes
