@@ -214,11 +214,15 @@ class Router:
         return getattr(type(module).__call__, "__wrapped__", None) is _nn_call
 
     def _has_inner_targets(self, module: torch.nn.Module) -> bool:
-        """An autoencoder samples noise, a safety checker decides in Python about what it sees.
+        """What does other things in Python with what the models inside it give; they are routed.
 
-        Their encoder and decoder, and its vision model, are routed instead.
+        An autoencoder samples noise, a safety checker decides about what its vision model saw,
+        several ControlNets or adapters are added up (and diffusers leaves the sum in train mode).
         """
         if type(module).__name__.endswith("SafetyChecker"):
+            return True
+        lists = [child for child in module.children() if isinstance(child, torch.nn.ModuleList)]
+        if any(len(each) > 0 and all(map(self._is_routed, each)) for each in lists):
             return True
         return any(
             child is not None and self._is_routed(child) and part_of(child) == "vae"

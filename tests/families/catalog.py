@@ -87,11 +87,12 @@ def case(
     group: str,
     *,
     build: Callable[[], Any] | None = None,
-    parts: str | None = None,
+    also: str = "",
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register `draw(pipe, call)` for each of the named families.
 
-    `call` is a copy of what the family gives to every call. The function's name is the case's.
+    `call` is a copy of what the family gives to every call, `also` are parts that have to run on
+    the engine besides the family's. The function's name is the case's.
     """
 
     def register(draw: Callable[..., Any]) -> Callable[..., Any]:
@@ -103,7 +104,7 @@ def case(
                 group=group,
                 draw=lambda pipe, of=of: draw(pipe, dict(of.call)),
                 build=build or of.build,
-                parts=of.parts if parts is None else Counter(parts.split()),
+                parts=of.parts + Counter(also.split()),
                 name=draw.__name__,
                 room=draw.__module__,
             )

@@ -19,18 +19,18 @@ from tests.families.pictures import mask, photograph
 HALF = {"num_inference_steps": 4, "strength": 0.5}
 
 
-@case("sd15", "image to image", "Pipelines")
+@case("sd15 sdxl sd3 flux", "image to image", "Pipelines", also="vae")
 def image_to_image(pipe: Any, call: dict[str, Any]) -> Any:
     pipe = AutoPipelineForImage2Image.from_pipe(pipe)
     return pipe(**{**call, **HALF}, image=photograph(), generator=seed(), output_type="np").images
 
 
-@case("sd15", "inpainting", "Pipelines")
+@case("sd15 sdxl", "inpainting", "Pipelines", also="vae")
 def inpaint(pipe: Any, call: dict[str, Any]) -> Any:
     return _inpainted(pipe, call)
 
 
-@case("sd15", "inpainting (UNet of 9 channels)", "Pipelines")
+@case("sd15 sdxl", "inpainting (UNet of 9 channels)", "Pipelines", also="vae")
 def inpaint_nine(pipe: Any, call: dict[str, Any]) -> Any:
     pipe.register_modules(unet=extra_conditions.inpainting_unet(pipe.unet))
     return _inpainted(pipe, call)
@@ -47,7 +47,7 @@ def upscale(pipe: Any, call: dict[str, Any]) -> Any:
     return pipe(**call, image=photograph(16), generator=seed(), output_type="np").images
 
 
-@case("sd15", "safety checker", "Pipelines", parts="text_encoder unet vae image_encoder")
+@case("sd15", "safety checker", "Pipelines", also="image_encoder")
 def safety_checker(pipe: Any, call: dict[str, Any]) -> Any:
     pipe = extra_conditions.with_safety_checker(pipe)
     drawn = pipe(**call, generator=seed(), output_type="np")
@@ -55,7 +55,7 @@ def safety_checker(pipe: Any, call: dict[str, Any]) -> Any:
     return drawn.images
 
 
-@case("sd15", "TAESD", "Pipelines")
+@case("sd15", "TAESD", "Pipelines", also="vae")
 def taesd(pipe: Any, call: dict[str, Any]) -> Any:
     pipe.vae = extra_conditions.autoencoder_tiny(pipe.vae.config.latent_channels)
     drawn = pipe(**call, generator=seed(), output_type="np").images

@@ -10,13 +10,8 @@ from diffusers import (
     StableDiffusionUpscalePipeline,
 )
 
-from tests.families.models.stable_diffusion import (
-    autoencoder,
-    clip_text,
-    scheduler,
-    tokenizer,
-    unet,
-)
+from tests.families.models.stable_diffusion import autoencoder, scheduler, unet
+from tests.families.models.text import clip_text, tokenizer
 
 
 def latent_upscaler() -> StableDiffusionLatentUpscalePipeline:
