@@ -1,6 +1,26 @@
 """What is drawn with the pipelines; importing this registers every case."""
 
 from tests.families import models  # noqa: F401  (families before their cases)
-from tests.families.cases import features, hooks, memory, pipelines, plain, schedulers
+from tests.families.cases import (
+    adapters,
+    controlnet,
+    features,
+    hooks,
+    loading,
+    memory,
+    pipelines,
+    plain,
+    schedulers,
+)
 
-__all__ = ["features", "hooks", "memory", "pipelines", "plain", "schedulers"]
+__all__ = [
+    "adapters",
+    "controlnet",
+    "features",
+    "hooks",
+    "loading",
+    "memory",
+    "pipelines",
+    "plain",
+    "schedulers",
+]
