@@ -44,4 +44,4 @@ def _writes_text(module: torch.nn.Module, kwargs: dict[str, Any]) -> bool:
 
 @functools.cache
 def _takes_cache(forward: Any) -> bool:
-    return "past_key_values" in inspect.signature(forward).parameters
+    return "use_cache" in inspect.signature(forward).parameters

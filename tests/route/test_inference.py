@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import T5Config, T5EncoderModel, T5Model
+from transformers import T5Config, T5EncoderModel, T5ForQuestionAnswering, T5Model
 
 from tests import tiny_models
 
@@ -38,6 +38,13 @@ def test_a_decoder_with_a_growing_cache_stays_on_eager_and_is_said_once(replayed
     assert second.past_key_values.get_seq_length() == 2
     assert replayed.behaviour.calls == 0
     assert capsys.readouterr().err.count("stays on eager torch: it keeps a cache") == 1
+
+
+def test_a_head_that_keeps_its_decoders_cache_to_itself_stays_on_eager_too(replayed):
+    replayed.install()
+    ids = tiny_models.token_ids()
+    assert T5ForQuestionAnswering(config()).eval()(ids, decoder_input_ids=ids).past_key_values
+    assert replayed.behaviour.calls == replayed.behaviour.builds == 0
 
 
 def test_without_a_cache_the_decoder_is_one_call_like_others(replayed):
