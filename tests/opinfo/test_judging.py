@@ -26,11 +26,20 @@ def third(x: torch.Tensor) -> torch.Tensor:
     return (x / 7 + 1) / 3
 
 
+def summed(counts: torch.Tensor) -> torch.Tensor:
+    """The sum of large numbers beside one that nearly vanishes."""
+    return torch.stack([counts.sum() * 1e3, counts.sum() * 1e-3])
+
+
 SMALL: dict[str, tuple[Sample, Any]] = {
     "a rounding of float32": (sample_of(torch.exp, NUMBERS), NUMBERS.exp() * (1 + 1e-6)),
     "a better bfloat16 than torch's": (
         sample_of(third, NUMBERS.bfloat16()),
         third(NUMBERS.bfloat16().float()).bfloat16(),
+    ),
+    "a sum of many integers": (
+        sample_of(summed, COUNTS),
+        summed(COUNTS) + torch.tensor([0.0, 1e-4]),
     ),
     "the same NaN": (sample_of(torch.sqrt, NUMBERS), NUMBERS.sqrt()),
 }
