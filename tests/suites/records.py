@@ -15,7 +15,7 @@ from typing import Any, Literal
 Outcome = Literal["passed", "failed", "skipped", "xfailed", "crashed", "hung"]
 PASSED = ("passed", "xfailed")
 #: How the models of a test ran: on the engine; on eager torch because the engine could not;
-#: on eager torch because they were trained; or the test called no model at all.
+#: on eager torch because they were trained or wrote text; or the test called no model at all.
 Way = Literal["engine", "fallback", "by design", "no model"]
 
 

@@ -18,7 +18,7 @@ from tests.suites.records import Record
 _WAYS = {
     "engine": "on the engine",
     "fallback": "by fallback to eager torch",
-    "by design": "eager by design (training, gradients)",
+    "by design": "eager by design (training, text generation)",
     "no model": "no model was called",
 }
 
