@@ -1,7 +1,8 @@
 """Every scheduler of diffusers: one case each, or the reason why it is none.
 
-Stable Diffusion 1.5 takes most of them. A scheduler that plain torch cannot run there either stands
-in `NO_CASE` with what diffusers says; a new scheduler is in neither list, and a test notices.
+Stable Diffusion 1.5 takes most of them, Stable Diffusion 3 those of flow models. A scheduler that
+plain torch cannot run with either stands in `NO_CASE` with what diffusers says, and every other one
+of the installed diffusers is a case.
 """
 
 from __future__ import annotations
@@ -39,10 +40,21 @@ KNOWN_AS: dict[str, tuple[str, dict[str, Any]]] = {
     "PNDM_Runge_Kutta": ("PNDMScheduler", {"skip_prk_steps": False}),
     "UniPC_lu_lambdas": ("UniPCMultistepScheduler", {"use_lu_lambdas": True}),
 }
+#: Makes a solver of noise one of flow.
+FLOW_SIGMAS = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
 #: Number of steps, where two are too few for the scheduler.
 STEPS = {"PNDM_Runge_Kutta": 4}
-
-_FLOW = "no init_noise_sigma: made for the pipelines of flow models"
+#: Those that go from noise to picture in a straight line: for Stable Diffusion 3.
+FLOW = frozenset(
+    {
+        "FlowMapEulerDiscreteScheduler",
+        "FlowMatchEulerDiscreteScheduler",
+        "FlowMatchHeunDiscreteScheduler",
+        "FlowMatchLCMScheduler",
+        "LTXEulerAncestralRFScheduler",
+        "MiniMaxH3Scheduler",
+    }
+)
 NO_CASE: dict[str, str] = {
     "AmusedScheduler": "needs a mask_token_id: it draws tokens, not latents",
     "BlockRefinementScheduler": "no init_noise_sigma: it refines tokens",
@@ -50,16 +62,10 @@ NO_CASE: dict[str, str] = {
     "DDPMWuerstchenScheduler": "no order: the timesteps are ratios",
     "DiscreteDDIMScheduler": "no init_noise_sigma: it draws tokens",
     "EntropyBoundScheduler": "no init_noise_sigma: it draws tokens",
-    "FlowMapEulerDiscreteScheduler": _FLOW,
-    "FlowMatchEulerDiscreteScheduler": _FLOW,
-    "FlowMatchHeunDiscreteScheduler": _FLOW,
-    "FlowMatchLCMScheduler": _FLOW,
     "HeliosDMDScheduler": "its sigmas belong to the stages of a video model",
     "HeliosScheduler": "its sigmas belong to the stages of a video model",
     "KarrasVeScheduler": "step() takes sample_hat",
-    "LTXEulerAncestralRFScheduler": _FLOW,
-    "MiniMaxH3Scheduler": _FLOW,
-    "PiflowScheduler": _FLOW,
+    "PiflowScheduler": "its steps belong to a distilled model with a grid of outputs",
     "RFD4ProteinaScheduler": "needs a schedule and a noise mode of protein models",
     "RePaintScheduler": "step() takes the original image and a mask",
     "SCMScheduler": "its timesteps are angles, one more than the steps",
@@ -99,16 +105,18 @@ def drawn_with(pipe: Any, call: dict[str, Any], scheduler: str, settings: dict[s
     return pipe(**call, generator=seed(), output_type="np").images
 
 
-def _add(name: str, scheduler: str, settings: dict[str, Any]) -> None:
+def _add(name: str, scheduler: str, settings: dict[str, Any], family: str = "sd15") -> None:
     def draw(pipe: Any, call: dict[str, Any]) -> Any:
         steps = STEPS.get(name, call["num_inference_steps"])
         return drawn_with(pipe, {**call, "num_inference_steps": steps}, scheduler, settings)
 
     draw.__name__ = name
-    case("sd15", name.replace("_", " "), "Schedulers")(draw)
+    case(family, name.replace("_", " "), "Schedulers")(draw)
 
 
 for _name in sorted(everything().keys() - NO_CASE.keys()):
-    _add(_name, _name, SETTINGS.get(_name, {}))
+    _add(_name, _name, SETTINGS.get(_name, {}), "sd3" if _name in FLOW else "sd15")
 for _name, (_scheduler, _settings) in KNOWN_AS.items():
     _add(_name, _scheduler, _settings)
+_add("DPM_2M_flow", "DPMSolverMultistepScheduler", FLOW_SIGMAS, "sd3")
+_add("UniPC_flow", "UniPCMultistepScheduler", FLOW_SIGMAS, "sd3")
