@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from diffusers.models.modeling_utils import ModelMixin
+from transformers import CLIPTextModelWithProjection, PreTrainedModel
 
 from sdbackends import programs, route, say
 from sdbackends.errors import BackendNotReadyError, RunError, UnsupportedOpsError, UsageError
@@ -42,13 +43,25 @@ def test_the_second_session_reads_the_capture(replayed, capsys, tmp_path):
 
 
 def test_only_the_outermost_call_is_routed(replayed):
+    replayed.install()
+    outer = CLIPTextModelWithProjection(tiny_models.clip_text().config).eval()
+    assert isinstance(outer.text_model, PreTrainedModel)
+    outer(tiny_models.token_ids())
+    assert replayed.behaviour.builds == 1
+
+
+def test_several_controlnets_are_routed_one_by_one(replayed):
     from diffusers import MultiControlNetModel
 
-    replayed.install()
-    many = MultiControlNetModel([tiny_models.controlnet(), tiny_models.controlnet()]).eval()
+    # Not in eval mode, as the pipelines of diffusers make it from a list.
+    many = MultiControlNetModel([tiny_models.controlnet(), tiny_models.controlnet()])
     sample, t, states = tiny_models.unet_inputs()
-    many(sample, t, states, [torch.randn(2, 3, 64, 64)] * 2, [1.0, 0.5], return_dict=False)
-    assert replayed.behaviour.builds == 1
+    call = (sample, t, states, [torch.randn(2, 3, 64, 64)] * 2, [1.0, 0.5])
+    expected = many(*call, return_dict=False)
+    replayed.install()
+    result = many(*call, return_dict=False)
+    assert replayed.behaviour.builds == 2
+    torch.testing.assert_close(result, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_an_autoencoder_is_routed_at_its_encoder_and_decoder(replayed):
