@@ -17,8 +17,11 @@ from diffusers import SchedulerMixin
 from tests.families.cases.plain import seed
 from tests.families.catalog import case
 
-#: Configuration beside the pipeline's own, where the defaults do not go with two steps.
-SETTINGS: dict[str, dict[str, Any]] = {"PNDMScheduler": {"skip_prk_steps": True}}
+#: Configuration beside the pipeline's own: no warm-up of more than two steps, no noise of its own.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "DPMSolverSDEScheduler": {"noise_sampler_seed": 0},
+    "PNDMScheduler": {"skip_prk_steps": True},
+}
 #: Settings by which people know a sampler, beside the plain one of its class.
 KNOWN_AS: dict[str, tuple[str, dict[str, Any]]] = {
     "DDIM_v_prediction": (
