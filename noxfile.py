@@ -49,6 +49,8 @@ MINORS = sdbackends.interpreters.MINORS
 _PURELIB = "import sysconfig; print(sysconfig.get_path('purelib'))"
 ONEFLOW_TESTS = ["tests/oneflow", "tests/oneflow_host"]
 ONEFLOW_ENGINES = "oneflow,oneflow-eager"
+#: A text encoder or a denoiser of each kind; `nox -s support` runs all on OneFlow, 20 s each.
+ONEFLOW_FAMILIES = ("sd15", "taiyi", "altdiffusion", "pixart", "sdxl")
 #: One run of the matrix, whose sessions write into one file of results.
 MATRIX_RUN = time.strftime("%Y-%m-%d-%H%M%S", time.gmtime())
 #: What an environment was made from; it is written when all is installed.
@@ -123,7 +125,8 @@ def tests_oneflow(session: nox.Session) -> None:
     # Whole files to one process, as in `tests`; the tests of agreement on OneFlow's backends.
     spread = ["-n", "logical", "--maxprocesses", "4", "--dist", "loadfile"]
     which = [*ONEFLOW_TESTS, "tests/agreement", f"--engines={ONEFLOW_ENGINES}"]
-    which += ["tests/families/test_plain.py", "--support-backends=oneflow"]
+    families = ",".join(f"oneflow={name}-text_to_image" for name in ONEFLOW_FAMILIES)
+    which += ["tests/families/test_plain.py", f"--support-backends={families}"]
     # OneFlow 0.9.0 aborts by itself once in thousands of builds ("free(): invalid pointer"), which
     # costs a script one call on eager torch. A test that died so has one more go, and is listed.
     again = ["--reruns", "1", "--only-rerun", "it was ended by SIG"]
