@@ -63,7 +63,9 @@ def drawn(case: Case) -> list[np.ndarray]:
     """What the case draws with a fresh pipeline, as arrays on the scale of 0 to 255."""
     pipe = case.build()
     pipe.set_progress_bar_config(disable=True)
-    with torch.no_grad():
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        # Some schedulers draw noise without the generator that the pipeline was given.
+        torch.manual_seed(0)
         return list(_arrays(case.draw(pipe)))
 
 
