@@ -49,11 +49,10 @@ def lora_load(pipe: Any, call: dict[str, Any]) -> Any:
 @case("sd15 sdxl", "LoRA of UNet and text encoders", "Adapters")
 def lora_text_encoder(pipe: Any, call: dict[str, Any]) -> Any:
     draw = _drawing(pipe, call)
+    plain = draw()
     with folder() as files:
         pipe.load_lora_weights(lora(pipe, files, denoiser(pipe) + text_encoders(pipe), 1))
-    loaded = draw()
-    pipe.disable_lora()
-    return _different(loaded, draw())
+    return _different(plain, draw())
 
 
 @case("sd15", "LoRA: several at once, weights", "Adapters")
