@@ -95,6 +95,19 @@ def test_rebind_takes_new_weights(engine, call) -> None:
     assert torch.equal(old, kept), "who still holds the old weight keeps its values"
 
 
+@pytest.mark.parametrize("rows", [3, 5])
+def test_a_weight_may_be_given_another_shape(engine, call, rows) -> None:
+    """As the words of a textual inversion do: the parameter stays, its `data` are others."""
+    build(engine, call)
+    module = call.module
+    for tensor in (module.linear.weight, module.linear.bias, module.scale):
+        tensor.data = torch.randn(rows, *tensor.shape[1:])
+    assert worst(build(engine, call).run(call), call.eager()) < 1e-6
+    assert module.linear.weight.shape == (rows, 8)
+    engine.close()
+    assert not in_shared_memory(module.linear.weight)
+
+
 def test_ties_stay_ties(engine, call) -> None:
     build(engine, call)
     module = call.module

@@ -57,6 +57,16 @@ class Home:
         tensor.data = own
         return own
 
+    def fits(self) -> bool:
+        """Whether the owner lives, and has not been given a shape or dtype for which this is none.
+
+        `parameter.data = …` does that: a vocabulary that grew by the words of a textual inversion.
+        """
+        tensor = self.owner()
+        if tensor is None:
+            return False
+        return tensor.shape == self.view.shape and tensor.dtype == self.view.dtype
+
     def _is_home_of(self, tensor: torch.Tensor) -> bool:
         here = tensor.data_ptr() == self.view.data_ptr()
         return here and tensor.stride() == self.view.stride()
@@ -117,9 +127,9 @@ class WeightStore:
         }
 
     def _sweep(self) -> None:
-        """Forget the dead, and give back segments in which nobody lives any more."""
-        dead = [key for key, home in self._homes.items() if home.owner() is None]
-        left = {id(s): s for s in (self._homes.pop(key).placed.segment for key in dead)}
+        """Forget the dead and the outgrown, and give back segments in which nobody lives."""
+        gone = [key for key, home in self._homes.items() if not home.fits()]
+        left = {id(s): s for s in (self._homes.pop(key).placed.segment for key in gone)}
         for home in self._homes.values():
             left.pop(id(home.placed.segment), None)
         for segment in left.values():
