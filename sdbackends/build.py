@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
+from torch.utils import _pytree as pytree
 
 from sdbackends import say
 from sdbackends.artifacts import CaptureStore
@@ -39,8 +40,20 @@ class Invocation:
     state: ModuleState
     signature: CallSignature
 
+    def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """`args` and `kwargs` in containers of their own, for one run of the call.
+
+        A forward may empty a list that it is given (diffusers' UNet those of a T2I-Adapter), and
+        one call is run more than once: to build, to answer, to compare.
+        """
+        copied: tuple[tuple[Any, ...], dict[str, Any]] = pytree.tree_map(
+            lambda leaf: leaf, (self.args, self.kwargs)
+        )
+        return copied
+
     def eager(self) -> Any:
-        return self.call(*self.args, **self.kwargs)
+        args, kwargs = self.arguments()
+        return self.call(*args, **kwargs)
 
 
 class Runnable(Protocol):
@@ -144,7 +157,7 @@ class _ModuleProgram:
     frozen: bool
 
     def run(self, invocation: Invocation) -> Any:
-        return self.program(invocation.call, invocation.args, invocation.kwargs)
+        return self.program(invocation.call, *invocation.arguments())
 
     def rebind(self, module: torch.nn.Module) -> bool:
         return not self.frozen
