@@ -38,8 +38,9 @@ def ops(
     sdbackends ops -b unet=jax,vae=oneflow your_script.py --steps 2
     sdbackends ops -b jax --json your_script.py
 
-    No model runs: each is captured when the script calls it, its operations are looked up, and the
-    script gets zeros of the right shape instead of a result. Pictures (PIL) are not saved; all else
+    Each model is captured when the script calls it, not run: its operations are looked up, and the
+    script gets zeros of the right shape instead of a result. A model that cannot be captured is
+    named with the reason, and does run, on eager torch. Pictures (PIL) are not saved; all else
     that the script does, it does. What it writes on stdout comes on stderr. The report has each
     missing operation with every place in the models that calls it, and the file where a lowering
     goes; docs/adding-an-op.md shows how one is written.

@@ -6,9 +6,9 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
+import nox
 import pytest
 
-nox = pytest.importorskip("nox", reason="nox is not in this environment")
 FILE = Path(__file__).parents[2] / "noxfile.py"
 if not FILE.exists():
     pytest.skip("the noxfile is in a checkout alone", allow_module_level=True)

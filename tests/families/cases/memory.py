@@ -59,21 +59,21 @@ def to_cuda(pipe: Any, call: Call) -> Any:
     return images(pipe.to("cuda") if in_session() else pipe, call)
 
 
-@case("sd15", "model CPU offload", MEMORY)
+@case("sd15", "model CPU offload, the switch (nothing moves without a GPU)", MEMORY)
 def model_cpu_offload(pipe: Any, call: Call) -> Any:
     if in_session():
         pipe.enable_model_cpu_offload()
     return images(pipe, call)
 
 
-@case("sd15", "sequential CPU offload", MEMORY)
+@case("sd15", "sequential CPU offload, the switch (likewise)", MEMORY)
 def sequential_cpu_offload(pipe: Any, call: Call) -> Any:
     if in_session():
         pipe.enable_sequential_cpu_offload()
     return images(pipe, call)
 
 
-@case("sd15", "group offload", MEMORY)
+@case("sd15", "group offload, the switch (likewise)", MEMORY)
 def group_offload(pipe: Any, call: Call) -> Any:
     if in_session():
         pipe.unet.enable_group_offload(torch.device("cuda"), torch.device("cpu"))
