@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from families import Call
+from calls import Call
 from torch.utils import _pytree as pytree
 
 from sdbackends.capture.export import Capture, capture, weights_of

@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 import pytest
 import torch
-from families import Call, rand, ready
+from calls import Call, rand, ready
 from helpers import built, run, tensors_of, worst
 
 from sdbackends.capture.graph import Graph, Node, Ref, TensorSpec, Value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from families import Call, rand
+from calls import Call, rand
 from helpers import built, tensors_of, worst
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from families import Call, rand
+from calls import Call, rand
 from helpers import run, worst
 from op_cases import CASES, IMAGE, Cases
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from families import Call, rand, ready
+from calls import Call, rand, ready
 from helpers import built, tensors_of, worst
 
 from sdbackends.engines.base import EngineContext
