@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
 from sdbackends.engines.base import EngineContext
@@ -74,6 +74,7 @@ def test_drawn_arguments(overload: str, eager: OneflowEngine, data: Any) -> None
     drawn = data.draw(st.lists(CASES[overload], min_size=3, max_size=8))
     calls = [direct.call(overload, *one, number=i) for i, one in enumerate(drawn)]
     covered = [one for one in calls if not eager.unsupported(one.graph)]
+    assume(covered)  # fails where OneFlow refuses everything that can be drawn
     assert not unexpected(list(run_traced(eager, covered)), KNOWN)
 
 
