@@ -35,10 +35,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addoption(
         "--support-backends",
-        default="torch,jax,compile=pixart-text_to_image",
+        default="torch=*-text_to_image,jax,compile=pixart-text_to_image",
         metavar="A,B=CASES,…",
         help="backends that the cases of tests/families run on, all or those that a pattern names "
-        "(default: %(default)s)",
+        "(default: %(default)s); `nox -s support` runs all",
     )
 
 

@@ -3,7 +3,7 @@
 `torch.export(strict=False)` traces the call; a light decomposition then keeps the ops that engines
 have good kernels for (linear, convolution, norms, attention, activations, upsampling, embedding)
 and breaks up the rest. What no engine could repeat is refused here: a model that changes its own
-buffers or its arguments, a shape that depends on data.
+buffers or its arguments, a shape that depends on data, loops that unroll into too many operations.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from torch.utils import _pytree as pytree
 
 from sdbackends.capture.effects import watched
 from sdbackends.capture.graph import Graph, Node, Ref, TensorSpec, Value, Word
+from sdbackends.capture.unrolling import Bounded
 from sdbackends.errors import CaptureError
 
 _aten = torch.ops.aten
@@ -93,7 +94,8 @@ def capture(
     left_behind: list[str] = []
 
     def observed(*args: Any, **kwargs: Any) -> Any:
-        with watched(module) as changed:  # inside: `export` itself puts some of it back
+        # Inside: `export` itself puts some of it back.
+        with watched(module) as changed, Bounded(type(module).__name__):
             result = own(*args, **kwargs)
         left_behind.extend(changed)
         return result
@@ -105,6 +107,8 @@ def capture(
         with torch.no_grad(), _quiet():
             program = torch.export.export(wrapper, args, keywords, strict=False)
             program = program.run_decompositions(_decompositions())
+    except CaptureError:
+        raise
     except Exception as error:
         raise CaptureError(
             f"{type(module).__name__} cannot be captured",

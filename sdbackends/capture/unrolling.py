@@ -1,0 +1,44 @@
+"""Calls that a capture would unroll into more than an engine can compile.
+
+A trace has no loops. Slicing and chunking, which save eager torch memory by doing a layer in many
+small steps, become that many copies of the layer: a UNet of SDXL under
+`set_attention_slice("max")` is 89,000 operations instead of 4,400. Such graphs take compilers
+hours, and all memory of the machine; they are refused before they are whole.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch.overrides import TorchFunctionMode
+
+from sdbackends.errors import CaptureError
+
+#: Calls of torch functions in one call of a model. Whole models of today make 1,000 to 10,000;
+#: SDXL's UNet makes 15,000 under `enable_attention_slicing()`.
+LIMIT = 20_000
+
+
+class Bounded(TorchFunctionMode):
+    """Within it, more than `LIMIT` calls of torch functions are an error.
+
+    Raises:
+        CaptureError: there was one more.
+    """
+
+    def __init__(self, model: str) -> None:
+        super().__init__()
+        self._model, self._calls = model, 0
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        self._calls += 1
+        if self._calls > LIMIT:
+            raise CaptureError(
+                f"{self._model} cannot be captured",
+                why=f"one call of it is more than {LIMIT} operations",
+                mend="switch off what cuts layers into small steps (enable_attention_slicing, "
+                "enable_forward_chunking): engines plan their memory themselves",
+            )
+        return function(*args, **(kwargs or {}))
