@@ -83,10 +83,16 @@ class RoutedModel:
         return f"{self.builder.label} on {self.builder.backend}"
 
     def _prepare(self, module: torch.nn.Module) -> None:
-        if not self._prepared:
-            self._prepared = True
-            if isinstance(self.builder.engine, ModuleEngine):
-                self.builder.engine.prepare(module)
+        engine = self.builder.engine
+        if not self._prepared and isinstance(engine, ModuleEngine):
+            try:
+                engine.prepare(module)
+            except Exception as error:
+                raise BuildError(
+                    f"{self.builder.label} could not be prepared for {self.builder.backend}",
+                    why=in_words(error),
+                ) from error
+        self._prepared = True
 
     def _describe(
         self, module: torch.nn.Module, call: Callable[..., Any], args: Any, kwargs: Any

@@ -62,10 +62,8 @@ class InductorEngine(ModuleEngine):
             if callable(unfuse):
                 self._undo.append(unfuse)
         if self._options["channels_last"]:
-            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            self._undo.append(
-                lambda: module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-            )
+            _lay_out(module, torch.channels_last)
+            self._undo.append(lambda: _lay_out(module, torch.contiguous_format))
 
     def build_module(self, call: Callable[..., Any]) -> ModuleCall:
         mode = self._options["mode"]
@@ -125,6 +123,13 @@ class InductorEngine(ModuleEngine):
 
 def _forward(call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return call(*args, **kwargs)
+
+
+def _lay_out(module: torch.nn.Module, memory_format: torch.memory_format) -> None:
+    """Every weight of a 2D convolution; `Module.to` refuses a model with a 3D one beside them."""
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.dim() == 4:
+            tensor.data = tensor.data.to(memory_format=memory_format)
 
 
 def _restore_variable(before: str | None) -> None:

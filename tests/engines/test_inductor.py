@@ -13,7 +13,7 @@ from sdbackends.artifacts import CaptureStore
 from sdbackends.build import Builder
 from sdbackends.engines.base import EngineContext
 from sdbackends.engines.inductor import InductorEngine
-from sdbackends.errors import UsageError
+from sdbackends.errors import BuildError, UsageError
 from sdbackends.programs import RoutedModel
 
 
@@ -51,6 +51,38 @@ def test_every_option_computes_the_same(options):
     torch.testing.assert_close(run(engine, module, x, scale=2.0), expected, rtol=1e-5, atol=1e-5)
     engine.close()
     assert module.conv.weight.is_contiguous()
+
+
+class Video(torch.nn.Module):
+    """Convolutions over frames and over pictures, as the models of video have them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frames = torch.nn.Conv3d(3, 4, 3, padding=1)
+        self.picture = torch.nn.Conv2d(4, 4, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.picture(self.frames(x).mean(2))
+
+
+def test_channels_last_is_for_pictures_and_leaves_frames_alone():
+    module, x = Video().eval(), torch.randn(1, 3, 2, 8, 8)
+    expected = module(x)
+    engine = make(channels_last=True)
+    engine.prepare(module)
+    assert module.picture.weight.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(run(engine, module, x), expected, rtol=1e-5, atol=1e-5)
+    engine.close()
+    assert all(weight.is_contiguous() for weight in module.parameters())
+
+
+def test_a_model_that_cannot_be_prepared_is_refused_at_every_call(tmp_path):
+    module, engine = Small().eval(), make(fused_qkv=True)
+    module.fuse_qkv_projections = lambda: 1 / 0
+    routed = RoutedModel(Builder("it", "compile", engine, CaptureStore(tmp_path)))
+    for _ in range(2):
+        with pytest.raises(BuildError, match="ZeroDivisionError"):
+            routed(module, module.forward, (torch.randn(1, 3, 8, 8),), {})
 
 
 class Emptying(torch.nn.Module):
