@@ -13,19 +13,27 @@ from rich.table import Table
 
 from tests.known_failures import KnownFailure
 from tests.suites.judge import Verdict
-from tests.suites.records import Record
+from tests.suites.records import Record, Way
 
-_WAYS = {
+_WAYS: tuple[Way, ...] = ("engine", "fallback", "by design", "no model")
+#: The figures of a folder; how the models of the passed tests ran stands after "passed".
+_FIGURES = {
+    "total": "plain torch passes",
+    "passed": "pass",
     "engine": "on the engine",
-    "fallback": "by fallback to eager torch",
-    "by design": "eager by design (training, text generation)",
-    "no model": "no model was called",
+    "fallback": "by fallback",
+    "by design": "eager by design",
+    "no model": "no model",
+    "listed": "fail, listed",
+    "new": "fail, new",
 }
 
 
 def show(title: str, reference: dict[str, Record], verdict: Verdict, console: Console) -> None:
     """The table, the failures with their reasons, and one closing line."""
-    console.print(_table(title, reference, verdict))
+    console.print(_table(title, verdict))
+    outcomes = Counter(record.outcome for record in reference.values()).most_common()
+    console.print("plain torch: " + ", ".join(f"{count} {outcome}" for outcome, count in outcomes))
     for reason, tests in verdict.reasons().most_common():
         console.print(f"  fallback in {tests} tests: {escape(reason)}", soft_wrap=True)
     for record in verdict.new:
@@ -44,6 +52,7 @@ def write(path: Path, facts: dict[str, Any], verdict: Verdict) -> None:
         **facts,
         "total": verdict.total,
         "passed": {way: len(records) for way, records in verdict.passed.items()},
+        "folders": _folders(verdict),
         "share": round(verdict.share, 5),
         "good": verdict.good,
         "fallback_reasons": dict(verdict.reasons().most_common()),
@@ -55,19 +64,37 @@ def write(path: Path, facts: dict[str, Any], verdict: Verdict) -> None:
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def _table(title: str, reference: dict[str, Record], verdict: Verdict) -> Table:
-    table = Table("", "tests", title=title, title_justify="left", show_header=False)
-    for outcome, count in Counter(r.outcome for r in reference.values()).most_common():
-        table.add_row(f"plain torch: {outcome}", str(count))
+def _table(title: str, verdict: Verdict) -> Table:
+    """A line for each folder of the suite, and one for all."""
+    table = Table("tests", title=title, title_justify="left")
+    for words in _FIGURES.values():
+        table.add_column(words, justify="right")
+    folders = _folders(verdict)
+    for folder, counts in folders.items():
+        table.add_row(folder, *map(str, counts.values()))
+    total = {name: sum(counts[name] for counts in folders.values()) for name in _FIGURES}
     table.add_section()
-    table.add_row("passed", f"{verdict.passes} of {verdict.total} ({verdict.share:.1%})")
-    for way, words in _WAYS.items():
-        table.add_row(f"  {words}", str(len(verdict.passed.get(way, ()))))
-    table.add_section()
-    table.add_row("failed, listed with a reason", str(len(verdict.listed)))
-    table.add_row("failed, new", str(len(verdict.new)))
-    table.add_row("passed, though listed", str(len(verdict.outlived)))
+    table.add_row("all", *map(str, total.values()))
     return table
+
+
+def _folders(verdict: Verdict) -> dict[str, dict[str, int]]:
+    """The figures of the table, by folder."""
+    counts: dict[str, Counter[str]] = {}
+    for name, records in (
+        *verdict.passed.items(),
+        ("listed", [record for record, _ in verdict.listed]),
+        ("new", verdict.new),
+    ):
+        for record in records:
+            folder = record.id.partition("::")[0].rpartition("/")[0].removeprefix("tests/")
+            counts.setdefault(folder, Counter())[name] += 1
+    rows = {}
+    for folder, found in sorted(counts.items()):
+        passed = sum(found[way] for way in _WAYS)
+        known = {"total": found.total(), "passed": passed, **found}
+        rows[folder] = {name: known.get(name, 0) for name in _FIGURES}
+    return rows
 
 
 def _line(console: Console, word: str, record: Record, why: str) -> None:

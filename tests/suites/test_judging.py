@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from sdbackends.errors import UsageError
 from tests.known_failures import KnownFailure, of_suite, read_all
+from tests.suites import report
 from tests.suites.catalog import SUITES, checkout, files_of, version_of
 from tests.suites.judge import judge, passing
 from tests.suites.records import Journal, Record
@@ -47,6 +50,29 @@ def test_passes_are_told_apart_by_how_the_models_ran() -> None:
     assert verdict.reasons() == {"no such op": 1}
     assert verdict.good
     assert verdict.share == 1.0
+
+
+def test_the_table_counts_by_folder_and_over_all(tmp_path: Path) -> None:
+    unets = [Record(f"tests/models/unets/test_a.py::{i}", "passed", engine=1) for i in range(3)]
+    found = records(
+        *unets,
+        Record("tests/models/unets/test_b.py::x", "failed"),
+        Record("tests/pipelines/controlnet/test_c.py::y", "passed"),
+        Record("tests/pipelines/controlnet/test_c.py::z", "failed"),
+    )
+    verdict = judge(found, found, [line("*::x")], whole=True)
+    with (tmp_path / "said.txt").open("w+") as said:
+        report.show("it", found, verdict, Console(file=said, width=200))
+        said.seek(0)
+        lines = [[cell.strip() for cell in one.split("│")[1:-1]] for one in said if "│" in one]
+    assert lines == [
+        ["models/unets", "4", "3", "3", "0", "0", "0", "1", "0"],
+        ["pipelines/controlnet", "2", "1", "0", "0", "0", "1", "0", "1"],
+        ["all", "6", "4", "3", "0", "0", "1", "1", "1"],
+    ]
+    report.write(tmp_path / "it.json", {}, verdict)
+    written = json.loads((tmp_path / "it.json").read_text())["folders"]
+    assert list(written["models/unets"].values()) == [4, 3, 3, 0, 0, 0, 1, 0]
 
 
 @pytest.mark.parametrize("outcome", ["failed", "crashed", "hung", "skipped"])
