@@ -4,10 +4,14 @@ A capture runs the call on tensors that hold no numbers. Where the model keeps o
 attention processor that stores its map, a hook that notes a size), a program could not repeat that,
 and the next eager call would find a tensor without numbers. `watched` notes every attribute of the
 model's modules and of the plain objects that they hold, and what its hooks have in their closures.
+A cached function (`functools.lru_cache`) that was filled meanwhile is emptied: what it keeps is no
+effect, but computed anew from numbers at the next call.
 """
 
 from __future__ import annotations
 
+import functools
+import sys
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +22,8 @@ import torch
 
 #: Where a call may leave something: an object's `__dict__`, a variable of a hook's surroundings.
 Held: TypeAlias = "dict[str, Any] | types.CellType"
+#: A function that `functools.lru_cache` or `functools.cache` made.
+_LRU = type(functools.cache(len))
 #: How deep objects in objects are followed: a processor, and what it keeps.
 _DEPTH = 2
 #: transformers hooks a model's layers once, at the first call that asks for hidden states, and
@@ -30,12 +36,16 @@ _RECORDERS_LAID = "_output_capturing_hooks_installed"
 def watched(module: torch.nn.Module) -> Iterator[list[str]]:
     """Names what the block changed, in the list that it gives, and puts it back as it was."""
     before = [(path, held, _copies(held)) for path, held in _places(module)]
+    filled = [(cached, cached.cache_info().misses) for cached in _cached_functions(module)]
     changed: list[str] = []
     try:
         yield changed
     finally:
         for path, held, known in before:
             changed.extend(f"{path}.{name}".strip(".") for name in _restore(held, known))
+        for cached, misses in filled:
+            if cached.cache_info().misses != misses:
+                cached.cache_clear()
 
 
 def _places(module: torch.nn.Module) -> Iterator[tuple[str, Held]]:
@@ -48,6 +58,19 @@ def _places(module: torch.nn.Module) -> Iterator[tuple[str, Held]]:
         for hook in (*part._forward_hooks.values(), *part._forward_pre_hooks.values()):
             for cell in getattr(hook, "__closure__", None) or ():
                 yield f"{path}: {getattr(hook, '__qualname__', 'a hook')}", cell
+
+
+def _cached_functions(module: torch.nn.Module) -> Iterator[Any]:
+    """Methods of the model's classes, and functions of the files in which those stand."""
+    classes = {kind for part in module.modules() for kind in type(part).__mro__}
+    files = {sys.modules.get(kind.__module__) for kind in classes} - {None}
+    seen: set[int] = set()
+    for place in (*classes, *files):
+        for held in list(vars(place).values()):
+            value = held.__func__ if isinstance(held, (staticmethod, classmethod)) else held
+            if isinstance(value, _LRU) and id(value) not in seen:
+                seen.add(id(value))
+                yield value
 
 
 def _objects(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 import torch
 
@@ -42,6 +44,40 @@ class Remembering(torch.nn.Module):
         self.calls += 1
         self.rows = len(x)
         return x + 1
+
+
+@functools.lru_cache
+def angles(size: int) -> torch.Tensor:
+    return torch.arange(size) / size
+
+
+class Cached(torch.nn.Module):
+    """Rotary embeddings as some transformers make them: once for each size."""
+
+    @functools.lru_cache  # noqa: B019  (as models are written)
+    def scales(self, size: int) -> torch.Tensor:
+        return torch.full((size,), 2.0)
+
+    @staticmethod
+    @functools.cache
+    def shifts(size: int) -> torch.Tensor:
+        return torch.ones(size)
+
+    def forward(self, x):
+        size = x.shape[-1]
+        return x * self.scales(size) + self.shifts(size) + angles(size)
+
+
+def test_cached_functions_keep_nothing_of_a_capture() -> None:
+    module, x = Cached().eval(), torch.ones(1, 4)
+    captured = capture(module, (x,))
+    assert not captured.constants
+    expected = torch.tensor([[3.0, 3.25, 3.5, 3.75]])
+    assert torch.equal(module(x), expected)
+    hits = angles.cache_info().hits
+    again = capture(module, (x,))  # what eager computed may be taken as it is
+    assert angles.cache_info().hits > hits and again.constants
+    assert torch.equal(module(x), expected)
 
 
 class Plain(torch.nn.Module):
