@@ -178,13 +178,19 @@ def _lay_contexts(overlay: Overlay) -> None:
 
     @functools.wraps(real_autocast)
     def init_autocast(
-        self: Any, device_type: Any, dtype: Any = None, *args: Any, **kwargs: Any
+        self: Any,
+        device_type: Any,
+        dtype: Any = None,
+        enabled: bool = True,
+        *args: Any,
+        **kwargs: Any,
     ) -> None:
         if device_type == "cuda":
-            first_use()
+            if enabled:  # models switch it off for a few lines, wherever they run
+                first_use()
             device_type = "cpu"
             dtype = torch.bfloat16 if dtype is torch.float16 else dtype
-        real_autocast(self, device_type, dtype, *args, **kwargs)
+        real_autocast(self, device_type, dtype, enabled, *args, **kwargs)
 
     context = torch.utils._device.DeviceContext
     real_context = context.__init__

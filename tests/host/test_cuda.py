@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from sdbackends.host import cuda_api
+from sdbackends.host import cuda, cuda_api
 
 pytestmark = pytest.mark.usefixtures("no_cuda")
 CUDA = torch.device("cuda")
@@ -128,6 +128,17 @@ def test_autocast_is_bfloat16_on_the_cpu(context: Any) -> None:
     assert context()(lambda: (x @ x).dtype)() is torch.bfloat16
     with torch.autocast("cuda", enabled=False):
         assert (x @ x).dtype is torch.float32
+
+
+def test_an_autocast_that_is_switched_off_puts_nothing_on_cuda(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Models write that around their rotary embeddings, whatever device they are on."""
+    monkeypatch.setattr(cuda, "_used", False)
+    with torch.autocast("cuda", enabled=False), torch.autocast("cuda", None, False, True):
+        assert not cuda.is_used()
+    with torch.autocast("cuda"):
+        assert cuda.is_used()
 
 
 @pytest.mark.parametrize("place", ["cuda", CUDA, "cuda:0", {"cuda:1": "cuda:0"}, None, "cpu"])
