@@ -8,8 +8,8 @@ import pytest
 
 from sdbackends.engines.base import EngineContext
 from sdbackends.engines.oneflow.engine import OneflowEngine
-from tests.engines.jax.families import FAMILIES
-from tests.oneflow.helpers import Call, build, worst
+from tests.oneflow.families import FAMILIES
+from tests.oneflow.helpers import build, worst
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +26,7 @@ def engines() -> Iterator[dict[str, OneflowEngine]]:
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_family_agrees_with_torch(name: str, engines: dict[str, OneflowEngine]) -> None:
-    given = FAMILIES[name]()
-    call = Call(given.module, given.args, given.kwargs)
+    call = FAMILIES[name]()
     expected = call.eager()
     for how, engine in engines.items():
         built = build(engine, call)
