@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -16,22 +17,27 @@ from tests.suites.judge import Verdict
 from tests.suites.records import Record, Way
 
 _WAYS: tuple[Way, ...] = ("engine", "fallback", "by design", "no model")
-#: The figures of a folder; how the models of the passed tests ran stands after "passed".
+#: The figures of a folder, and what heads their columns: 80 columns have to hold them.
 _FIGURES = {
-    "total": "plain torch passes",
+    "total": "plain",
     "passed": "pass",
-    "engine": "on the engine",
-    "fallback": "by fallback",
-    "by design": "eager by design",
+    "engine": "engine",
+    "fallback": "fallback",
+    "by design": "design",
     "no model": "no model",
-    "listed": "fail, listed",
-    "new": "fail, new",
+    "listed": "listed",
+    "new": "new",
 }
+_LEGEND = (
+    "plain: plain torch passes; pass: so does the backend, its models on the engine, by fallback "
+    "to eager torch, eager by design (training, text generation), or no model was called; "
+    "listed and new: failures with a reason and without"
+)
 
 
 def show(title: str, reference: dict[str, Record], verdict: Verdict, console: Console) -> None:
     """The table, the failures with their reasons, and one closing line."""
-    console.print(_table(title, verdict))
+    console.print(_table(title, verdict), _LEGEND, sep="\n")
     outcomes = Counter(record.outcome for record in reference.values()).most_common()
     console.print("plain torch: " + ", ".join(f"{count} {outcome}" for outcome, count in outcomes))
     for reason, tests in verdict.reasons().most_common():
@@ -66,7 +72,8 @@ def write(path: Path, facts: dict[str, Any], verdict: Verdict) -> None:
 
 def _table(title: str, verdict: Verdict) -> Table:
     """A line for each folder of the suite, and one for all."""
-    table = Table("tests", title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("tests", overflow="fold")
     for words in _FIGURES.values():
         table.add_column(words, justify="right")
     folders = _folders(verdict)
