@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,22 +10,7 @@ from torch.utils import _pytree as pytree
 
 from sdbackends.capture.export import Capture, capture, weights_of
 from sdbackends.engines.oneflow.engine import OneflowEngine, OneflowProgram
-
-
-@dataclass
-class Call:
-    """One model call: what is captured and what it is captured with."""
-
-    module: torch.nn.Module
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any] = field(default_factory=dict)
-
-    def eager(self) -> Any:
-        with torch.no_grad():
-            return self.module(*self.args, **self.kwargs)
-
-    def tensors(self) -> list[torch.Tensor]:
-        return tensors_in((self.args, dict(sorted(self.kwargs.items()))))
+from tests.engines.calls import Call
 
 
 @dataclass

@@ -8,7 +8,8 @@ from sdbackends.capture.export import capture
 from sdbackends.engines.base import EngineContext
 from sdbackends.engines.oneflow.engine import OneflowEngine
 from tests import tiny_models
-from tests.oneflow.helpers import Call, build, worst
+from tests.engines.calls import Call
+from tests.oneflow.helpers import build, worst
 
 SIZES = ((1, 8, 8), (2, 8, 8), (1, 16, 8), (1, 8, 16), (2, 16, 16))
 

@@ -8,7 +8,7 @@ import pytest
 
 from sdbackends.engines.base import EngineContext
 from sdbackends.engines.oneflow.engine import OneflowEngine
-from tests.oneflow.families import FAMILIES
+from tests.engines.families import FAMILIES
 from tests.oneflow.helpers import build, worst
 
 

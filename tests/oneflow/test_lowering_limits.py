@@ -7,7 +7,8 @@ import torch
 
 from sdbackends.engines.base import EngineContext
 from sdbackends.engines.oneflow.engine import OneflowEngine
-from tests.oneflow.helpers import Call, build, worst
+from tests.engines.calls import Call
+from tests.oneflow.helpers import build, worst
 from tests.oneflow.lowering_cases import rand
 
 

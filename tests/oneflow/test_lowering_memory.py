@@ -11,7 +11,8 @@ import torch
 from sdbackends.capture.export import capture, weights_of
 from sdbackends.engines.base import Program
 from sdbackends.engines.oneflow.engine import OneflowEngine
-from tests.oneflow.helpers import Call, build, worst
+from tests.engines.calls import Call
+from tests.oneflow.helpers import build, worst
 from tests.oneflow.lowering_cases import rand
 
 ROOT = Path(__file__).parents[2]

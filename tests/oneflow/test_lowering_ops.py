@@ -12,7 +12,8 @@ from sdbackends.capture.export import capture
 from sdbackends.engines.base import EngineContext
 from sdbackends.engines.oneflow.engine import OneflowEngine
 from sdbackends.errors import RunError
-from tests.oneflow.helpers import Call, build, tensors_in
+from tests.engines.calls import Call
+from tests.oneflow.helpers import build, tensors_in
 from tests.oneflow.lowering_cases import GROUPS, Cases, Function, rand
 
 NAMES = [(group, name) for group, cases in GROUPS.items() for name in cases]

@@ -10,7 +10,8 @@ import torch
 
 from sdbackends.capture.export import weights_of
 from sdbackends.errors import RunError
-from tests.oneflow.helpers import Built, Call, build, worst
+from tests.engines.calls import Call
+from tests.oneflow.helpers import Built, build, worst
 
 
 class Small(torch.nn.Module):

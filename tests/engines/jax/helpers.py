@@ -5,17 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from calls import Call
 from torch.utils import _pytree as pytree
 
 from sdbackends.capture.export import Capture, capture, weights_of
 from sdbackends.engines.base import Program
 from sdbackends.engines.jax.engine import JaxEngine
-
-
-def tensors_of(call: Call) -> list[torch.Tensor]:
-    leaves = pytree.tree_leaves((call.args, dict(sorted(call.kwargs.items()))))
-    return [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
+from tests.engines.calls import Call
 
 
 def built(engine: JaxEngine, call: Call) -> tuple[Capture, Program]:
@@ -27,7 +22,7 @@ def built(engine: JaxEngine, call: Call) -> tuple[Capture, Program]:
 
 def run(engine: JaxEngine, call: Call) -> tuple[Program, Any]:
     captured, program = built(engine, call)
-    return program, captured.result(list(program(tensors_of(call))))
+    return program, captured.result(list(program(call.tensors())))
 
 
 def worst(result: Any, expected: Any) -> float:

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from calls import rand
+
+from tests.engines.calls import rand
 
 IMAGE = rand(2, 6, 9, 7)
 IDS = torch.tensor([[3, 1, 4], [1, 5, 0]])

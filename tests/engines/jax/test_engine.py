@@ -7,13 +7,13 @@ from pathlib import Path
 import jax
 import pytest
 import torch
-from calls import Call, rand, ready
-from helpers import built, run, tensors_of, worst
+from helpers import built, run, worst
 
 from sdbackends.capture.graph import Graph, Node, Ref, TensorSpec, Value
 from sdbackends.engines.base import CallSite, EngineContext
 from sdbackends.engines.jax.engine import JaxEngine
 from sdbackends.errors import BackendNotReadyError, BuildError, RunError, UsageError
+from tests.engines.calls import Call, rand, ready
 
 
 def small_call() -> Call:
@@ -116,9 +116,9 @@ def test_nothing_is_said_on_the_screen(capfd: pytest.CaptureFixture[str]) -> Non
 def test_a_program_runs_again_on_other_inputs(engine: JaxEngine) -> None:
     call = small_call()
     _, program = built(engine, call)
-    program(tensors_of(call))
+    program(call.tensors())
     other = Call(call.module, (rand(2, 8, seed=9),))
-    assert worst(list(program(tensors_of(other))), [other.eager()]) < 1e-6
+    assert worst(list(program(other.tensors())), [other.eager()]) < 1e-6
 
 
 def test_an_axis_of_length_one_may_have_any_stride(engine: JaxEngine) -> None:

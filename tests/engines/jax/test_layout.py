@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from calls import Call, rand
-from helpers import built, tensors_of, worst
+from helpers import built, worst
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +21,7 @@ from sdbackends.engines.jax.layout import (
     stored,
 )
 from sdbackends.engines.jax.lowering import shape as ops
+from tests.engines.calls import Call, rand
 
 
 def tagged(plain: np.ndarray, order: tuple[int, ...]) -> Laid:
@@ -109,4 +109,4 @@ def test_a_chain_through_every_op_that_carries_the_tag(layout: str) -> None:
     call = Call(Chain().eval().requires_grad_(False), (rand(2, 4, 6, 7),))
     expected = call.eager()
     _, program = built(engine, call)
-    assert worst(list(program(tensors_of(call))), [expected]) < 1e-5
+    assert worst(list(program(call.tensors())), [expected]) < 1e-5

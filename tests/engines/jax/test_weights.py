@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from calls import Call, rand, ready
-from helpers import built, tensors_of, worst
+from helpers import built, worst
 
 from sdbackends.engines.base import EngineContext
 from sdbackends.engines.jax.engine import JaxEngine, JaxProgram
 from sdbackends.errors import RunError
+from tests.engines.calls import Call, rand, ready
 
 
 class Small(torch.nn.Module):
@@ -35,7 +35,7 @@ def call() -> Call:
 
 
 def answer(program: JaxProgram, call: Call) -> torch.Tensor:
-    (result,) = program(tensors_of(call))
+    (result,) = program(call.tensors())
     return result
 
 
@@ -137,7 +137,7 @@ def test_close_gives_every_parameter_its_plain_form_back(engine: JaxEngine, call
     assert all(torch.equal(v, before[k]) for k, v in call.module.state_dict().items())
     assert torch.equal(call.eager(), expected)
     with pytest.raises(RunError, match="closed"):
-        program(tensors_of(call))
+        program(call.tensors())
 
 
 def test_outputs_belong_to_the_caller(engine: JaxEngine) -> None:
@@ -154,7 +154,7 @@ def test_outputs_belong_to_the_caller(engine: JaxEngine) -> None:
 
     call = Call(ready(Through()), (rand(64),))
     _, program = built(engine, call)
-    given = tensors_of(call)
+    given = call.tensors()
     results = program(given)
     places = [t.data_ptr() for t in (*given, call.module.weight, *results)]
     assert len(set(places)) == len(places)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch.utils import _pytree as pytree
 
 
 @dataclass
@@ -19,6 +20,11 @@ class Call:
     def eager(self) -> Any:
         with torch.no_grad():
             return self.module(*self.args, **self.kwargs)
+
+    def tensors(self) -> list[torch.Tensor]:
+        """The graph's inputs, in their order."""
+        leaves = pytree.tree_leaves((self.args, dict(sorted(self.kwargs.items()))))
+        return [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
 
 
 def ready(module: torch.nn.Module, seed: int = 0) -> torch.nn.Module:

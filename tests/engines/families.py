@@ -13,8 +13,7 @@ import diffusers
 import torch
 import transformers
 
-from tests.engines.jax.calls import rand, ready, tokens
-from tests.oneflow.helpers import Call
+from tests.engines.calls import Call, rand, ready, tokens
 
 FAMILIES: dict[str, Callable[[], Call]] = {}
 
