@@ -3,13 +3,16 @@
 A trace has no loops. Slicing and chunking, which save eager torch memory by doing a layer in many
 small steps, become that many copies of the layer: a UNet of SDXL under
 `set_attention_slice("max")` is 89,000 operations instead of 4,400. XLA had not compiled a UNet of
-32,000 after 15 minutes, and 19 GB; such graphs are refused before they are whole.
+32,000 after 15 minutes, and 19 GB; such graphs are refused: ours before they are whole, Dynamo's
+before inductor has them.
 """
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
+from torch.fx import GraphModule
 from torch.overrides import TorchFunctionMode
 
 from sdbackends.errors import CaptureError
@@ -35,10 +38,21 @@ class Bounded(TorchFunctionMode):
     ) -> Any:
         self._calls += 1
         if self._calls > LIMIT:
-            raise CaptureError(
-                f"{self._model} cannot be captured",
-                why=f"one call of it is more than {LIMIT} operations",
-                mend="switch off what cuts layers into small steps (enable_attention_slicing, "
-                "enable_forward_chunking): engines plan their memory themselves",
-            )
+            raise _too_long(self._model)
         return function(*args, **(kwargs or {}))
+
+
+def refuse_long(graph: GraphModule) -> None:
+    """Raises: CaptureError where Dynamo's graph has more than `LIMIT` calls."""
+    calls = (node for node in graph.graph.nodes if node.op.startswith("call_"))
+    if sum(node.target is not operator.getitem for node in calls) > LIMIT:
+        raise _too_long("the model")
+
+
+def _too_long(model: str) -> CaptureError:
+    return CaptureError(
+        f"{model} cannot be captured",
+        why=f"one call of it is more than {LIMIT} operations",
+        mend="switch off what cuts layers into small steps (enable_attention_slicing, "
+        "enable_forward_chunking): engines plan their memory themselves",
+    )

@@ -17,8 +17,10 @@ from typing import Any
 import torch
 from torch.utils import _pytree as pytree
 
+from sdbackends.capture.unrolling import refuse_long
 from sdbackends.engines.base import EngineContext, ModuleCall, ModuleEngine
 from sdbackends.engines.options import take
+from sdbackends.errors import SdError
 
 _OPTIONS: dict[str, tuple[Any, ...]] = {
     "mode": ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"),
@@ -66,17 +68,22 @@ class InductorEngine(ModuleEngine):
             self._undo.append(lambda: _lay_out(module, torch.contiguous_format))
 
     def build_module(self, call: Callable[..., Any]) -> ModuleCall:
+        from torch._dynamo.exc import BackendCompilerFailed
+
         mode = self._options["mode"]
         # Dynamo keeps what it compiled on the code object: a copy of its own for each program
         # means that programs neither share its recompilation limit nor outlive their model.
         fresh = FunctionType(_forward.__code__.replace(), globals())
-        compiled = torch.compile(
-            fresh, mode=None if mode == "default" else mode, dynamic=self.any_shape
-        )
+        compiled = torch.compile(fresh, backend=_inductor(mode), dynamic=self.any_shape)
 
         def run(call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             with self._configured():
-                return compiled(call, args, kwargs)
+                try:
+                    return compiled(call, args, kwargs)
+                except BackendCompilerFailed as failed:
+                    if isinstance(failed.inner_exception, SdError):
+                        raise failed.inner_exception from None
+                    raise
 
         def run_graph(
             call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -119,6 +126,20 @@ class InductorEngine(ModuleEngine):
             torch._inductor.config.patch(freezing=self.frozen),
         ):
             yield
+
+
+def _inductor(mode: str) -> Callable[[torch.fx.GraphModule, list[Any]], Any]:
+    """What `torch.compile(mode=mode)` calls with Dynamo's graph, for graphs of a size it can do."""
+    from torch._inductor import list_mode_options
+    from torch._inductor.compile_fx import compile_fx
+
+    options = list_mode_options(mode)
+
+    def inductor(graph: torch.fx.GraphModule, inputs: list[Any]) -> Any:
+        refuse_long(graph)
+        return compile_fx(graph, inputs, config_patches=options)
+
+    return inductor
 
 
 def _forward(call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

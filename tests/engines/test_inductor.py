@@ -11,9 +11,10 @@ import torch
 
 from sdbackends.artifacts import CaptureStore
 from sdbackends.build import Builder
+from sdbackends.capture import unrolling
 from sdbackends.engines.base import EngineContext
 from sdbackends.engines.inductor import InductorEngine
-from sdbackends.errors import BuildError, UsageError
+from sdbackends.errors import BuildError, CaptureError, UsageError
 from sdbackends.programs import RoutedModel
 
 
@@ -83,6 +84,23 @@ def test_a_model_that_cannot_be_prepared_is_refused_at_every_call(tmp_path):
     for _ in range(2):
         with pytest.raises(BuildError, match="ZeroDivisionError"):
             routed(module, module.forward, (torch.randn(1, 3, 8, 8),), {})
+
+
+class RowByRow(torch.nn.Module):
+    """A layer done row by row, as feed-forward chunking does it."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([row.sin() for row in x.chunk(len(x))])
+
+
+def test_what_unrolls_into_too_many_operations_is_refused_with_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(unrolling, "LIMIT", 100)
+    module = RowByRow().eval()
+    routed = RoutedModel(Builder("it", "compile", make(), CaptureStore(tmp_path)))
+    with pytest.raises(CaptureError, match="enable_forward_chunking"):
+        routed(module, module.forward, (torch.randn(200, 4),), {})
+    x = torch.randn(50, 4)
+    torch.testing.assert_close(routed(module, module.forward, (x,), {}), x.sin())
 
 
 class Emptying(torch.nn.Module):
