@@ -20,6 +20,9 @@ import torch
 from torch.utils import _pytree as pytree
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int64": torch.int64}
+#: For the ops that may have complex results.
+COMPLEX_DTYPES = {"complex64": torch.complex64, "complex128": torch.complex128}
+_DTYPES = {**DTYPES, **COMPLEX_DTYPES}
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Sample:
 
     @property
     def dtype(self) -> torch.dtype:
-        return DTYPES[self.name.split("/")[1]]
+        return _DTYPES[self.name.split("/")[1]]
 
     def tensors(self) -> list[torch.Tensor]:
         return [leaf for leaf in self.leaves if isinstance(leaf, torch.Tensor)]
@@ -65,12 +68,12 @@ def opinfos() -> dict[str, Any]:
 def samples(opinfo: str, dtype: str, count: int | None = None) -> Iterator[Sample]:
     """The first `count` samples of an OpInfo; none where it has not that dtype."""
     info = opinfos()[opinfo]
-    if not info.supports_dtype(DTYPES[dtype], "cpu"):
+    if not info.supports_dtype(_DTYPES[dtype], "cpu"):
         return
     torch.manual_seed(0)
     random.seed(0)
     np.random.seed(0)
-    found = info.sample_inputs("cpu", DTYPES[dtype], requires_grad=False)
+    found = info.sample_inputs("cpu", _DTYPES[dtype], requires_grad=False)
     for number, sample in enumerate(itertools.islice(found, count)):
         leaves, spec = pytree.tree_flatten((sample.input, sample.args, sample.kwargs))
         yield Sample(f"{opinfo}/{dtype}/{number}", info, tuple(leaves), spec)

@@ -15,7 +15,11 @@ from sdbackends.errors import RunError
 
 #: XLA:CPU takes foreign memory as it is only from here on.
 ALIGNMENT = 64
-_NARROWED = {torch.int64: torch.int32, torch.float64: torch.float32}
+_NARROWED = {
+    torch.int64: torch.int32,
+    torch.float64: torch.float32,
+    torch.complex128: torch.complex64,
+}
 _INT32, _INT64 = torch.iinfo(torch.int32), torch.iinfo(torch.int64)
 
 

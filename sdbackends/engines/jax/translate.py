@@ -38,7 +38,9 @@ DTYPES: Mapping[str, np.dtype] = {
     "uint8": np.dtype(np.uint8),
     "bool": np.dtype(np.bool_),
     "complex64": np.dtype(np.complex64),
+    "complex128": np.dtype(np.complex64),
 }
+_REAL = DTYPES.keys() - {"complex64", "complex128"}
 #: Arguments that say where a tensor lives; a program lives in one place.
 _PLACING = frozenset({"device", "layout", "pin_memory", "memory_format", "non_blocking"})
 _INT32 = np.iinfo(np.int32)
@@ -50,7 +52,7 @@ def unsupported(graph: Graph) -> tuple[MissingOp, ...]:
 
 
 def _lack(node: Node) -> str | None:
-    known = DTYPES.keys() if node.op in COMPLEX else DTYPES.keys() - {"complex64"}
+    known = DTYPES.keys() if node.op in COMPLEX else _REAL
     foreign = {spec.dtype for spec in node.results if spec is not None} - known
     if foreign:
         return f"{node.op} ({', '.join(sorted(foreign))})"

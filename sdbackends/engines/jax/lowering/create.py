@@ -63,6 +63,11 @@ def zeros(size: Sequence[int], dtype: Dtype = None) -> Array:
     return jnp.zeros(tuple(size), dtype)
 
 
+@lowers("aten.empty_permuted.default")
+def empty_permuted(size: Sequence[int], physical_layout: Sequence[int], dtype: Dtype) -> Array:
+    return jnp.zeros(tuple(size), dtype)
+
+
 @lowers("aten.ones.default")
 def ones(size: Sequence[int], dtype: Dtype = None) -> Array:
     return jnp.ones(tuple(size), dtype)

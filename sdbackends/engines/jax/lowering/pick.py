@@ -63,15 +63,26 @@ def gather(x: Array, dim: int, index: Array, *, sparse_grad: bool = False) -> Ar
 
 @lowers("aten.scatter.src")
 def scatter(x: Array, dim: int, index: Array, src: Array) -> Array:
+    return _scattered(x, dim, index, src, add=False)
+
+
+@lowers("aten.scatter_add.default")
+def scatter_add(x: Array, dim: int, index: Array, src: Array) -> Array:
+    return _scattered(x, dim, index, src, add=True)
+
+
+def _scattered(x: Array, dim: int, index: Array, src: Array, add: bool) -> Array:
+    """`src` may be larger than the index, which says how much of it is taken."""
     if index.size == 0:
         return x
     if x.ndim == 0 or index.ndim == 0:
         flat = (x.reshape(-1), 0, index.reshape(-1), src.reshape(-1))
-        return scatter(*flat).reshape(x.shape)
+        return _scattered(*flat, add).reshape(x.shape)
     cut = src[tuple(Cut(0, size) for size in index.shape)]
     places = list(jnp.meshgrid(*(jnp.arange(s) for s in index.shape), indexing="ij"))
     places[dim] = index
-    return x.at[tuple(places)].set(cut)
+    spot = x.at[tuple(places)]
+    return spot.add(cut) if add else spot.set(cut)
 
 
 @lowers("aten.scatter.value")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jax.numpy as jnp
@@ -16,17 +17,20 @@ from sdbackends.engines.jax.lowering.registry import lowers
 Scales = Sequence[float] | None
 
 
-def _batched(function: Callable[..., Value]) -> Callable[..., Value]:
-    """Torch takes an image without a batch as well."""
+def _batched(axes: int) -> Callable[[Callable[..., Value]], Callable[..., Value]]:
+    """Torch takes an image, or a video, of `axes` axes without a batch as well."""
 
-    @functools.wraps(function)
-    def call(x: Value, *args: Any, **kwargs: Any) -> Value:
-        if x.ndim == 4:
-            return function(x, *args, **kwargs)
-        image = function(reshaped(x, (1, *x.shape)), *args, **kwargs)
-        return reshaped(image, image.shape[1:])
+    def wrap(function: Callable[..., Value]) -> Callable[..., Value]:
+        @functools.wraps(function)
+        def call(x: Value, *args: Any, **kwargs: Any) -> Value:
+            if x.ndim == axes + 1:
+                return function(x, *args, **kwargs)
+            image = function(reshaped(x, (1, *x.shape)), *args, **kwargs)
+            return reshaped(image, image.shape[1:])
 
-    return call
+        return call
+
+    return wrap
 
 
 def _target(x: Value, output_size: Sequence[int] | None, scales: Scales) -> tuple[int, int]:
@@ -117,7 +121,7 @@ def _blend(size: int, target: int, align_corners: bool, scale: float | None) -> 
 
 
 @lowers("aten.avg_pool2d.default", layouts=True)
-@_batched
+@_batched(3)
 def avg_pool2d(
     x: Value,
     kernel_size: Sequence[int],
@@ -127,24 +131,29 @@ def avg_pool2d(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Value:
-    """Torch counts the border as zeros unless told not to, but never what `ceil_mode` adds."""
-    window, steps, pads, extra = _pooling(x, kernel_size, stride, padding, ceil_mode)
-    rows = in_order(x, CHANNELS_LAST).astype(jnp.float32)
-    outer = [(low, low + more) for low, more in zip(pads, extra, strict=True)]
-    total = _window_sum(rows, window, steps, outer)
-    if divisor_override is not None:
-        return laid(total / divisor_override, CHANNELS_LAST)
-    ones = jnp.ones((1, *rows.shape[1:3], 1), jnp.float32)
-    if count_include_pad:
-        ones = jnp.pad(ones, ((0, 0), *((p, p) for p in pads), (0, 0)), constant_values=1.0)
-        count = _window_sum(ones, window, steps, [(0, more) for more in extra])
-    else:
-        count = _window_sum(ones, window, steps, outer)
-    return laid(total / count, CHANNELS_LAST)
+    pooling = _pooling(x, kernel_size, stride, padding, ceil_mode)
+    rows = in_order(x, CHANNELS_LAST)
+    return laid(_average(rows, pooling, count_include_pad, divisor_override), CHANNELS_LAST)
+
+
+@lowers("aten.avg_pool3d.default")
+@_batched(4)
+def avg_pool3d(
+    x: Array,
+    kernel_size: Sequence[int],
+    stride: Sequence[int] = (),
+    padding: Sequence[int] = 0,  # type: ignore[assignment]  # torch: one int for all
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Array:
+    pooling = _pooling(x, kernel_size, stride, padding, ceil_mode)
+    rows = jnp.moveaxis(x, 1, -1)
+    return jnp.moveaxis(_average(rows, pooling, count_include_pad, divisor_override), -1, 1)
 
 
 @lowers("aten._adaptive_avg_pool2d.default", "aten.adaptive_avg_pool2d.default", layouts=True)
-@_batched
+@_batched(3)
 def adaptive_avg_pool2d(x: Value, output_size: Sequence[int]) -> Value:
     rows = in_order(x, CHANNELS_LAST).astype(jnp.float32)
     down = _shares(rows.shape[1], output_size[0])
@@ -161,35 +170,64 @@ def _shares(size: int, target: int) -> np.ndarray:
     return matrix
 
 
+@dataclass(frozen=True)
+class _Pooling:
+    """Along each axis: window, step, border, and what `ceil_mode` adds behind for its last step."""
+
+    window: list[int]
+    steps: list[int]
+    pads: list[int]
+    extra: list[int]
+
+
 def _pooling(
     x: Value,
     kernel_size: int | Sequence[int],
     stride: int | Sequence[int],
     padding: int | Sequence[int],
     ceil_mode: bool,
-) -> tuple[list[int], list[int], list[int], list[int]]:
-    """Window, steps, border, and what `ceil_mode` adds behind for its last step."""
+) -> _Pooling:
+    sizes = x.shape[2:]
 
-    def pair(value: int | Sequence[int]) -> list[int]:
-        both = [value] if isinstance(value, int) else list(value)
-        return both * 2 if len(both) == 1 else both
+    def each(value: int | Sequence[int]) -> list[int]:
+        given = [value] if isinstance(value, int) else list(value)
+        return given * len(sizes) if len(given) == 1 else given
 
-    window, pads = pair(kernel_size), pair(padding)
-    steps = pair(stride) or window
+    window, pads = each(kernel_size), each(padding)
+    steps = each(stride) or window
     extra = []
-    for size, kernel, step, pad in zip(x.shape[2:], window, steps, pads, strict=True):
+    for size, kernel, step, pad in zip(sizes, window, steps, pads, strict=True):
         span = size + 2 * pad - kernel
         count = -(-span // step) if ceil_mode else span // step
         if count * step >= size + pad:  # a window that starts in the border behind is left out
             count -= 1
         extra.append(max(0, count * step - span))
-    return window, steps, pads, extra
+    return _Pooling(window, steps, pads, extra)
 
 
-def _window_sum(
-    rows: Array, window: list[int], steps: list[int], border: list[tuple[int, int]]
+def _average(
+    x: Array, pooling: _Pooling, count_include_pad: bool, divisor_override: int | None
 ) -> Array:
+    """`x` has its channels last.
+
+    Torch counts the border as zeros unless told not to, but never what `ceil_mode` adds.
+    """
+    rows = x.astype(jnp.float32)
+    outer = [(low, low + more) for low, more in zip(pooling.pads, pooling.extra, strict=True)]
+    total = _window_sum(rows, pooling, outer)
+    if divisor_override is not None:
+        return total / divisor_override
+    ones = jnp.ones((1, *rows.shape[1:-1], 1), jnp.float32)
+    if not count_include_pad:
+        return total / _window_sum(ones, pooling, outer)
+    border = ((0, 0), *((pad, pad) for pad in pooling.pads), (0, 0))
+    ones = jnp.pad(ones, border, constant_values=1.0)
+    return total / _window_sum(ones, pooling, [(0, more) for more in pooling.extra])
+
+
+def _window_sum(rows: Array, pooling: _Pooling, border: list[tuple[int, int]]) -> Array:
+    window, steps = (1, *pooling.window, 1), (1, *pooling.steps, 1)
     widths = ((0, 0), *border, (0, 0))
     zero = jnp.zeros((), rows.dtype)
-    sums: Array = lax.reduce_window(rows, zero, lax.add, (1, *window, 1), (1, *steps, 1), widths)
+    sums: Array = lax.reduce_window(rows, zero, lax.add, window, steps, widths)
     return sums

@@ -68,6 +68,13 @@ def zeros(size: Shape, dtype: Any = None, *, spec: TensorSpec) -> Tensor:
     return _filled(0, spec)
 
 
+@lowers("aten.empty_permuted.default", spec=True)
+def empty_permuted(
+    size: Shape, physical_layout: Shape, dtype: Any = None, *, spec: TensorSpec
+) -> Tensor:
+    return _filled(0, spec)
+
+
 @lowers("aten.ones.default", spec=True)
 def ones(size: Shape, dtype: Any = None, *, spec: TensorSpec) -> Tensor:
     return _filled(1, spec)
