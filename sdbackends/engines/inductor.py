@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FunctionType
 from typing import Any
 
@@ -77,13 +78,20 @@ class InductorEngine(ModuleEngine):
         compiled = torch.compile(fresh, backend=_inductor(mode), dynamic=self.any_shape)
 
         def run(call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            rebuilt: set[str] = set()
             with self._configured():
-                try:
-                    return compiled(call, args, kwargs)
-                except BackendCompilerFailed as failed:
-                    if isinstance(failed.inner_exception, SdError):
-                        raise failed.inner_exception from None
-                    raise
+                while True:
+                    try:
+                        return compiled(call, args, kwargs)
+                    except BackendCompilerFailed as failed:
+                        error = failed.inner_exception
+                        if isinstance(error, SdError):
+                            raise error from None
+                        library = _damaged(error)
+                        if library is None or str(library) in rebuilt:
+                            raise
+                        rebuilt.add(str(library))
+                        library.unlink(missing_ok=True)
 
         def run_graph(
             call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -140,6 +148,20 @@ def _inductor(mode: str) -> Callable[[torch.fx.GraphModule, list[Any]], Any]:
         return compile_fx(graph, inputs, config_patches=options)
 
     return inductor
+
+
+def _damaged(error: Exception) -> Path | None:
+    """The library in inductor's cache that could not be loaded, if that is what was wrong.
+
+    The linker writes into the cache. Where it is killed (memory that ran out), a part of a library
+    stays there, and inductor takes it for the whole in every later process.
+    """
+    from torch._inductor.runtime.cache_dir_utils import cache_dir
+
+    if not isinstance(error, ImportError) or error.path is None:
+        return None
+    library = Path(error.path)
+    return library if library.is_relative_to(cache_dir()) else None
 
 
 def _forward(call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gc
 import os
+import subprocess
+import sys
 import weakref
+from pathlib import Path
 
 import pytest
 import torch
@@ -84,6 +87,33 @@ def test_a_model_that_cannot_be_prepared_is_refused_at_every_call(tmp_path):
     for _ in range(2):
         with pytest.raises(BuildError, match="ZeroDivisionError"):
             routed(module, module.forward, (torch.randn(1, 3, 8, 8),), {})
+
+
+class Wave(torch.nn.Module):
+    """No other test has this kernel: what a process has loaded once it does not load again."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.sin() * 0.8125
+
+
+IN_ANOTHER_PROCESS = """
+import torch
+from tests.engines.test_inductor import Wave, make, run
+run(make(), Wave().eval(), torch.ones(4, 4))
+"""
+
+
+def test_a_library_whose_writing_was_cut_off_is_built_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    root = Path(__file__).parents[2]
+    subprocess.run([sys.executable, "-c", IN_ANOTHER_PROCESS], check=True, cwd=root)
+    libraries = list(tmp_path.rglob("*.main.so"))
+    assert libraries
+    for library in libraries:
+        os.truncate(library, 0)
+    x = torch.ones(4, 4)
+    torch.testing.assert_close(run(make(), Wave().eval(), x), x.sin() * 0.8125)
+    assert all(library.stat().st_size for library in libraries)
 
 
 class RowByRow(torch.nn.Module):
