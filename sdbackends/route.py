@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from sdbackends import catalog, inference, machine, say
+from sdbackends import catalog, inference, machine, recorders, say
 from sdbackends.artifacts import CaptureStore
 from sdbackends.build import Builder
 from sdbackends.engines import cache_folder, create
@@ -168,6 +168,7 @@ class Router:
         try:
             with self._lock:
                 model = self._model(name, module)
+            recorders.lay(module, kwargs)
             with torch.no_grad():
                 result = model(module, call, args, kwargs)
         except SdError as error:

@@ -1,0 +1,73 @@
+"""transformers' hooks for hidden states are laid before an engine sees the call."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import CLIPTextModelWithProjection
+
+from sdbackends import recorders
+from sdbackends.capture.export import capture
+from tests import tiny_models
+
+ASKED = {"output_hidden_states": True}
+
+
+@pytest.fixture(autouse=True)
+def no_grad():
+    with torch.no_grad():
+        yield
+
+
+@pytest.fixture
+def model():
+    return CLIPTextModelWithProjection(tiny_models.clip_text().config).eval()
+
+
+def hooks(model):
+    return sum(len(part._forward_hooks) for part in model.modules())
+
+
+def test_a_call_that_asks_for_them_leaves_nothing_behind(model):
+    recorders.lay(model, ASKED)
+    laid = hooks(model)
+    assert laid
+    capture(model, (tiny_models.token_ids(),), ASKED)
+    layers = model.config.num_hidden_layers
+    assert len(model(tiny_models.token_ids(), **ASKED).hidden_states) == layers + 1
+    assert hooks(model) == laid
+
+
+def test_they_are_laid_as_transformers_would(model):
+    other = CLIPTextModelWithProjection(model.config).eval()
+    other(tiny_models.token_ids(), **ASKED)
+    recorders.lay(model, ASKED)
+    names = [name for name, part in model.named_modules() if part._forward_hooks]
+    assert names == [name for name, part in other.named_modules() if part._forward_hooks]
+
+
+def test_a_configuration_asks_too(model):
+    model.config.output_hidden_states = True
+    recorders.lay(model, {})
+    assert hooks(model)
+
+
+def test_without_being_asked_for_there_are_none(model):
+    recorders.lay(model, {"output_hidden_states": False, "return_dict": True})
+    recorders.lay(tiny_models.unet(), ASKED)
+    assert not hooks(model)
+
+
+def test_dynamo_has_the_call_in_one_graph(model):
+    torch._dynamo.reset()
+    expected = model(tiny_models.token_ids(), output_hidden_states=False).text_embeds
+    recorders.lay(model, ASKED)
+    whole = torch.compile(model, backend="eager", fullgraph=True)
+    torch.testing.assert_close(whole(tiny_models.token_ids(), **ASKED).text_embeds, expected)
+
+
+def test_the_router_lays_them(model, replayed):
+    replayed.install()
+    states = model(tiny_models.token_ids(), **ASKED).hidden_states
+    assert replayed.behaviour.calls == 1
+    assert len(states) == model.config.num_hidden_layers + 1
