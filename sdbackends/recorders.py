@@ -14,17 +14,19 @@ from typing import Any
 
 import torch
 
-_HOME = "transformers.utils.output_capturing"
-
 
 def lay(module: torch.nn.Module, kwargs: Mapping[str, Any]) -> None:
     """Lays them where `module`, or a model inside it, would lay them in a call with `kwargs`."""
-    lay_on = getattr(sys.modules.get(_HOME), "maybe_install_capturing_hooks", None)
-    if lay_on is None:
+    base = getattr(sys.modules.get("transformers.modeling_utils"), "PreTrainedModel", None)
+    capturing = sys.modules.get("transformers.utils.output_capturing")
+    lay_on = getattr(capturing, "maybe_install_capturing_hooks", None)
+    # Asked first: the parts of a UNet are many, and this is done at every call.
+    if base is None or lay_on is None or not isinstance(module, base):
         return
     for part in module.modules():
-        config = getattr(part, "config", None)
-        for kind in getattr(part, "_can_record_outputs", None) or ():
+        if not isinstance(part, base):
+            continue
+        for kind in part._can_record_outputs or ():
             name = f"output_{kind}"
-            if kwargs.get(name, getattr(config, name, False)):
+            if kwargs.get(name, getattr(part.config, name, False)):
                 lay_on(part)
