@@ -46,6 +46,13 @@ def test_they_are_laid_as_transformers_would(model):
     assert names == [name for name, part in other.named_modules() if part._forward_hooks]
 
 
+def test_what_a_call_has_laid_is_not_laid_again(model):
+    model(tiny_models.token_ids(), **ASKED)
+    laid = hooks(model)
+    recorders.lay(model, ASKED)
+    assert hooks(model) == laid
+
+
 def test_a_configuration_asks_too(model):
     model.config.output_hidden_states = True
     recorders.lay(model, {})
