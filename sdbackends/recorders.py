@@ -1,9 +1,9 @@
 """The hooks by which transformers records what a model's layers give.
 
 It lays them on the layers at the first call that asks for hidden states or attentions, under a
-lock. In a capture that is an effect of the call. Dynamo cannot trace the lock either: the graph
-breaks, each hook is compiled as a function of its own, and after a few dozen such models in one
-process (two for every SDXL) Dynamo gives up. So they are laid before an engine sees the call.
+lock. Dynamo cannot trace the lock: the graph breaks, each hook is compiled as a function of its
+own, and after a few dozen such models in one process (two for every SDXL) Dynamo gives up. So they
+are laid before an engine sees the call.
 """
 
 from __future__ import annotations

@@ -26,6 +26,11 @@ Held: TypeAlias = "dict[str, Any] | types.CellType"
 _LRU = type(functools.cache(len))
 #: How deep objects in objects are followed: a processor, and what it keeps.
 _DEPTH = 2
+#: transformers hooks a model's layers once, at the first call that asks for hidden states, and
+#: notes that it did. These hooks keep nothing, and belong there from then on. `recorders` lays them
+#: where the caller asks; a model that asks one inside it does so within the capture.
+_RECORDERS = "transformers.utils.output_capturing"
+_RECORDERS_LAID = "_output_capturing_hooks_installed"
 
 
 @contextmanager
@@ -123,12 +128,23 @@ def _items(held: Held) -> list[tuple[str, Any]]:
 def _restore(held: Held, known: dict[str, _Known]) -> Iterator[str]:
     now = dict(_items(held))
     for name in dict.fromkeys((*known, *now)):
+        if name == _RECORDERS_LAID or (name == "_forward_hooks" and _only_recorders(held, known)):
+            continue
         if name not in known:
             _put(held, name, None)
             yield name
         elif name not in now or not _same(now[name], known[name].copy):
             _put(held, name, known[name])
             yield name
+
+
+def _only_recorders(held: Held, known: dict[str, _Known]) -> bool:
+    """Whether hooks that record for transformers are all that came to a module's own."""
+    now, before = dict(_items(held))["_forward_hooks"], known["_forward_hooks"].copy
+    new = (hook for key, hook in now.items() if key not in before)
+    return all(getattr(hook, "__module__", None) == _RECORDERS for hook in new) and all(
+        key in now and now[key] is hook for key, hook in before.items()
+    )
 
 
 def _same(now: Any, copy: Any) -> bool:

@@ -78,7 +78,7 @@ class InductorEngine(ModuleEngine):
         compiled = torch.compile(fresh, backend=_inductor(mode), dynamic=self.any_shape)
 
         def run(call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            rebuilt: set[str] = set()
+            rebuilt: set[Path] = set()
             with self._configured():
                 while True:
                     try:
@@ -88,9 +88,9 @@ class InductorEngine(ModuleEngine):
                         if isinstance(error, SdError):
                             raise error from None
                         library = _damaged(error)
-                        if library is None or str(library) in rebuilt:
+                        if library is None or library in rebuilt:
                             raise
-                        rebuilt.add(str(library))
+                        rebuilt.add(library)
                         library.unlink(missing_ok=True)
 
         def run_graph(

@@ -128,3 +128,14 @@ def test_what_a_hook_keeps_in_its_surroundings() -> None:
 
 def test_nothing_is_said_of_what_is_as_it_was() -> None:
     assert capture(Plain().requires_grad_(False), (torch.ones(2, 3),)).graph.nodes
+
+
+def test_hooks_that_transformers_lays_once_may_stay() -> None:
+    transformers = pytest.importorskip("transformers")
+    config = transformers.CLIPTextConfig(
+        vocab_size=9, hidden_size=8, intermediate_size=8, num_attention_heads=2, num_hidden_layers=2
+    )
+    model = transformers.CLIPTextModel(config).eval()
+    tokens = torch.ones(1, 5, dtype=torch.int64)
+    capture(model, (tokens,), {"output_hidden_states": True})
+    assert len(model(tokens, output_hidden_states=True).hidden_states) == 3

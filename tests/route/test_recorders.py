@@ -8,6 +8,7 @@ from transformers import CLIPTextModelWithProjection
 
 from sdbackends import recorders
 from sdbackends.capture.export import capture
+from sdbackends.programs import RoutedModel
 from tests import tiny_models
 
 ASKED = {"output_hidden_states": True}
@@ -73,8 +74,15 @@ def test_dynamo_has_the_call_in_one_graph(model):
     torch.testing.assert_close(whole(tiny_models.token_ids(), **ASKED).text_embeds, expected)
 
 
-def test_the_router_lays_them(model, replayed):
+def test_the_router_lays_them_before_an_engine_has_the_call(model, replayed, monkeypatch):
+    laid, call = [], RoutedModel.__call__
+
+    def watched(self, module, *rest):
+        laid.append(hooks(module))
+        return call(self, module, *rest)
+
+    monkeypatch.setattr(RoutedModel, "__call__", watched)
     replayed.install()
     states = model(tiny_models.token_ids(), **ASKED).hidden_states
-    assert replayed.behaviour.calls == 1
+    assert replayed.behaviour.calls == 1 and laid[0] > 0
     assert len(states) == model.config.num_hidden_layers + 1

@@ -16,16 +16,16 @@ from sdbackends.engines.jax.lowering.registry import lowers
 
 #: Ops with a complex result that were held against torch on complex numbers.
 COMPLEX = frozenset(
-    name if name == "getitem" else f"aten.{name}"
+    f"aten.{name}"
     for name in (
         *("_fft_c2c.default", "_fft_r2c.default", "complex.default", "polar.default"),
         *("view_as_complex.default", "_to_copy.default", "clone.default", "mul.Tensor"),
         *("index_select.default", "slice.Tensor", "select.int", "cat.default"),
         *("view.default", "permute.default", "transpose.int", "expand.default"),
         *("unsqueeze.default", "squeeze.dims", "alias.default", "constant_pad_nd.default"),
-        *("index.Tensor", "split_with_sizes.default", "where.self", "full.default", "getitem"),
+        *("index.Tensor", "split_with_sizes.default", "where.self", "full.default"),
     )
-)
+) | {"getitem"}
 #: torch's numbers for none, the root of the length and the length, as what the way forward divides
 #: by; the way back divides by the other one.
 _FORWARD = ("backward", "ortho", "forward")
