@@ -7,6 +7,8 @@ the machine has. An environment is kept until the files that it was made from ch
 `nox -s tests-oneflow` runs the tests that need OneFlow: in `.nox/full` too, with the 4 GB of
 `sdbackends env create oneflow` beside it (`nox -s env-oneflow` makes just that).
 
+`nox -s faults` injects every fault that was found, those included that take minutes.
+
 `nox -s support` runs every model family and feature on each backend and writes docs/support.md.
 
 `nox -s diffusers-suite -- --source DIR --backend jax` runs diffusers' own tests, from a checkout of
@@ -48,6 +50,20 @@ CORE_TESTS = ["tests/core", "tests/shim"]
 MINORS = sdbackends.interpreters.MINORS
 _PURELIB = "import sysconfig; print(sysconfig.get_path('purelib'))"
 ONEFLOW_TESTS = ["tests/oneflow", "tests/oneflow_host"]
+#: The first words of the ids of tests that `nox -s slow` runs. tests/agreement has the schedulers
+#: that people use on jax, tests/scripts all cases on jax.
+SLOW_TESTS = [
+    "tests/families/test_schedulers.py::test_schedulers[jax-",
+    "tests/scripts/test_scripts.py::test_script[compile-",
+]
+#: Of tests/faults, what takes minutes: `nox -s faults` runs it.
+LONG_FAULTS = [
+    "tests/faults/test_forks.py::test_a_script_that_forks_in_every_way[compile",
+    "tests/faults/test_forks.py::test_a_script_that_forks_in_every_way[oneflow",
+    "tests/faults/test_memory.py::test_models_that_come_and_go_are_collected[compile",
+    "tests/faults/test_memory.py::test_models_that_come_and_go_are_collected[oneflow",
+    "tests/faults/test_pictures.py",
+]
 ONEFLOW_ENGINES = "oneflow,oneflow-eager"
 #: A text encoder or a denoiser of each kind; `nox -s support` runs all on OneFlow, 20 s each.
 ONEFLOW_FAMILIES = ("sd15", "taiyi", "altdiffusion", "pixart", "sdxl")
@@ -105,7 +121,27 @@ def tests(session: nox.Session) -> None:
     # Whole files to one process: their session fixtures hold engines that took long to build.
     spread = ["-n", "logical", "--maxprocesses", "4", "--dist", "loadfile"]
     without = [f"--ignore={folder}" for folder in ONEFLOW_TESTS]
+    without += [f"--deselect={tests}" for tests in [*SLOW_TESTS, *LONG_FAULTS]]
     run(session, python, "-m", "pytest", *spread, *without, *session.posargs)
+
+
+@nox.session(python=False)
+def slow(session: nox.Session) -> None:
+    """What `tests` leaves out because it takes long: all schedulers on jax, scripts on compile."""
+    python = full_environment(session)
+    spread = ["-n", "logical", "--maxprocesses", "4", "--dist", "loadfile"]
+    which = ["tests/families/test_schedulers.py", "tests/scripts/test_scripts.py"]
+    run(session, python, "-m", "pytest", *spread, *which, "--engines=compile", *session.posargs)
+
+
+@nox.session(python=False)
+def faults(session: nox.Session) -> None:
+    """All of tests/faults, with what takes minutes, and three races of threads of each kind."""
+    python = full_environment(session)
+    run(session, python.with_name("sdbackends"), "env", "create", "oneflow")
+    run(session, python, "-m", "pytest", "tests/faults", *session.posargs)
+    for backend in ("jax", "compile", "oneflow"):
+        run(session, python, "-m", "tests.faults.races", backend, "--times", "3")
 
 
 @nox.session(python=False, name="env-oneflow")

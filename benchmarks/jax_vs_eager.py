@@ -37,7 +37,7 @@ def main() -> None:
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     import torch
 
-    from sdbackends.capture.export import capture, weights_of
+    from sdbackends.capture.direct import capture, weights_of
     from sdbackends.engines.base import EngineContext
     from sdbackends.engines.jax.engine import JaxEngine
 

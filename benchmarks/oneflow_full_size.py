@@ -15,7 +15,7 @@ import time
 import diffusers
 import torch
 
-from sdbackends.capture.export import capture, weights_of
+from sdbackends.capture.direct import capture, weights_of
 from sdbackends.engines.base import EngineContext
 from sdbackends.engines.oneflow.engine import OneflowEngine, OneflowProgram
 

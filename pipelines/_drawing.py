@@ -6,6 +6,8 @@ import time
 
 import _random_models
 from _arguments import files, is_random
+from _saving import save
+from _steps import check_steps
 
 
 def load(arguments, kind):
@@ -36,6 +38,7 @@ def draw(pipe, arguments, **extra):
     """Draw as often as was asked for; the last pictures are written. `extra` goes to the call."""
     import torch
 
+    check_steps(pipe.scheduler, arguments.steps)
     prompts = [prompt for prompt in arguments.prompts for _ in range(arguments.batch)]
     seconds = []
     for _ in range(arguments.repeat):
@@ -54,7 +57,7 @@ def draw(pipe, arguments, **extra):
 
     written = files(arguments.output, len(images))
     for path, image in zip(written, images, strict=True):
-        image.save(path)
+        save(image, path)
         print(path)
     if arguments.json:
         print(json.dumps({"files": [str(path) for path in written], "seconds": seconds}))

@@ -1,12 +1,19 @@
 """Pictures that scripts start from: a file, or a sketch that is the same every time."""
 
+import sys
+
 from PIL import Image, ImageDraw
 
 
 def opened(path, size):
     """The picture in the file, at this size (width, height)."""
-    with Image.open(path) as image:
-        return image.convert("RGB").resize(size)
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB").resize(size)
+    # Pillow says what is wrong with a file in all of these.
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        sys.stderr.write(f"error: {path} cannot be read as a picture: {error}\n")
+        sys.exit(2)
 
 
 def sketch(size):

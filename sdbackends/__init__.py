@@ -13,10 +13,12 @@ Importing this package imports no framework.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+import sys
 
 from sdbackends._version import __version__
 
+TYPE_CHECKING = False  # as in typing, which takes milliseconds to import
 if TYPE_CHECKING:
     from sdbackends.host.activate import Session
     from sdbackends.settings import Fallback, LogLevel, Precision, Rng
@@ -53,8 +55,8 @@ def use(
         BackendNotReadyError: a package or device of the backend is missing.
     """
     import dataclasses
-    import os
 
+    from sdbackends.errors import UsageError
     from sdbackends.host.activate import enable
     from sdbackends.settings import Settings
 
@@ -66,6 +68,13 @@ def use(
         "SD_RNG": rng,
         "SD_LOG": log,
     }
+    for name, value in given.items():
+        if not isinstance(value, str | None):
+            raise UsageError(
+                f"sdbackends.use: {value!r} is no text",
+                where=name,
+                mend='sdbackends.use("jax"); what can be given is in help(sdbackends.use)',
+            )
     env = {**os.environ, **{name: value for name, value in given.items() if value is not None}}
     settings = Settings.from_environment(env)
     if verify is not None:
@@ -78,3 +87,10 @@ def disable() -> None:
     from sdbackends.host.activate import close_all
 
     close_all()
+
+
+if os.environ.get("SD_BACKEND", "").strip() and "sdbackends_shim" not in sys.modules:
+    # Here, because a process without the shim runs no other code of ours.
+    from sdbackends import without_effect
+
+    without_effect.watch()

@@ -1,74 +1,43 @@
-"""One call of a model in, a runnable program out; the two kinds of engines made alike.
+"""Make what answers one of Dynamo's graphs: an engine's program, or eager torch with the reason.
 
-A graph engine gets our capture (from disk, if it is kept there) and the live weights; a module
-engine gets the model's own forward and compiles at its first call. Whatever an engine raises comes
-out as an `SdError` with the model, the backend and the reason in it.
+For a graph engine the graph is exported to ATen (or read from disk, where the same graph was kept)
+and built; an engine that compiles Dynamo's own graphs gets it as it is. Whatever an engine raises
+comes out as an `SdError` with the model, the backend and the reason in it.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from torch.utils import _pytree as pytree
+from torch._dynamo.exc import RestartAnalysis
 
 from sdbackends import say
-from sdbackends.artifacts import CaptureStore
-from sdbackends.capture.export import Capture, capture, weights_of
-from sdbackends.capture.signature import CallSignature, ModuleState
-from sdbackends.engines.base import GraphEngine, MissingOp, ModuleCall, ModuleEngine, Program
+from sdbackends.answers import Checked
+from sdbackends.capture.dynamo_graph import DynamoGraph, Unkeyed
+from sdbackends.capture.export import Capture
+from sdbackends.capture.front_end import CallRecord
+from sdbackends.capture.store import CaptureStore
+from sdbackends.engines.base import GraphEngine, MissingOp, ModuleEngine, Program
 from sdbackends.errors import BuildError, SdError, UnsupportedOpsError
+from sdbackends.events import Listener
+from sdbackends.graph_call import GraphCall
+from sdbackends.in_words import in_words
 from sdbackends.missing import counted, op_lines, place_lines
 
 #: Seconds after which a build that is still going on says so.
 _PATIENCE = 4.0
 
-
-@dataclass(frozen=True)
-class Invocation:
-    """One call: `call(*args, **kwargs)`, where `call` is the module's own forward."""
-
-    module: torch.nn.Module
-    call: Callable[..., Any]
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    state: ModuleState
-    signature: CallSignature
-
-    def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """`args` and `kwargs` in containers of their own, for one run of the call.
-
-        A forward may empty a list that it is given (diffusers' UNet those of a T2I-Adapter), and
-        one call is run more than once: to build, to answer, to compare.
-        """
-        copied: tuple[tuple[Any, ...], dict[str, Any]] = pytree.tree_map(
-            lambda leaf: leaf, (self.args, self.kwargs)
-        )
-        return copied
-
-    def eager(self) -> Any:
-        args, kwargs = self.arguments()
-        return self.call(*args, **kwargs)
+Tensors = Mapping[str, torch.Tensor]
+#: How a graph engine's program is made of a capture; the survey puts another one in its place.
+#: The engine, the model's label and the backend's name come first.
+Strategy = Callable[[GraphEngine, str, str, Capture, Tensors], Program]
 
 
-class Runnable(Protocol):
-    """A built program, of either kind."""
-
-    def run(self, invocation: Invocation) -> Any:
-        """What the model itself would return."""
-
-    def rebind(self, module: torch.nn.Module) -> bool:
-        """Take the weights anew; False: this program cannot, and must be built again."""
-
-    def close(self) -> None: ...
-
-
-@dataclass(frozen=True)
 class Builder:
     """Builds the programs of one model.
 
@@ -78,105 +47,110 @@ class Builder:
         store: where captures are kept between processes.
     """
 
-    label: str
-    backend: str
-    engine: GraphEngine | ModuleEngine
-    store: CaptureStore
+    def __init__(
+        self,
+        label: str,
+        backend: str,
+        engine: GraphEngine | ModuleEngine,
+        store: CaptureStore,
+        listener: Listener | None = None,
+        strategy: Strategy | None = None,
+    ) -> None:
+        self.label = label
+        self.backend = backend
+        self.engine = engine
+        self.store = store
+        self.listener = listener or Listener()
+        self._strategy = strategy or self._build
 
-    def build(self, invocation: Invocation) -> Runnable:
-        """The program for this call, with one line on what it took.
+    def build(
+        self, module: torch.fx.GraphModule, inputs: Sequence[Any], call: CallRecord
+    ) -> Callable[..., Any]:
+        """The program for this graph, with one line on what it took.
 
         Raises:
-            SdError: the call cannot be captured, or the engine cannot take or build it.
+            SdError: the graph cannot be captured, or the engine cannot take or build it.
         """
+        traced = time.perf_counter() - call.since
+        self.listener.building(self.label)
         start = time.perf_counter()
-        with _patience(f"{self.label}: building for {self.backend} (once for this size) …"):
+        with patience(f"{self.label}: building for {self.backend} (once for this size) …"):
             try:
-                runnable, how = self._build(invocation)
-            except SdError:
+                if isinstance(self.engine, ModuleEngine):
+                    program, captured, how = self._from_dynamo(self.engine, module, inputs)
+                else:
+                    program, captured, how = self._from_capture(self.engine, module, inputs)
+            except (SdError, RestartAnalysis):  # the latter asks Dynamo to trace anew
                 raise
             except Exception as error:
                 raise BuildError(
                     f"{self.label} could not be built for {self.backend}", why=in_words(error)
                 ) from error
-        seconds = time.perf_counter() - start
+        seconds = traced + time.perf_counter() - start
         say.note(f"{self.label}: {self.backend}, ready in {seconds:.1f} s ({how})")
-        return runnable
+        self.listener.built(self.label, seconds, traced + captured)
+        call.since = time.perf_counter()
+        return program
 
-    def _build(self, invocation: Invocation) -> tuple[Runnable, str]:
-        if isinstance(self.engine, ModuleEngine):
-            return _from_module(self.engine, invocation)
-        return self._from_capture(self.engine, invocation)
+    def _from_dynamo(
+        self, engine: ModuleEngine, module: torch.fx.GraphModule, inputs: Sequence[Any]
+    ) -> tuple[Callable[..., Any], float, str]:
+        before = engine.compiled_from_cache()
+        program = Checked(module, engine.compile(module, list(inputs)))
+        return program, 0.0, f"program {_origin(engine.compiled_from_cache() > before)}"
 
-    def _from_capture(self, engine: GraphEngine, invocation: Invocation) -> tuple[Runnable, str]:
-        captured, known = self._capture(invocation)
-        missing = engine.unsupported(captured.graph)
-        if missing:
-            raise _unsupported(self.label, self.backend, missing)
-        weights = weights_of(invocation.module, captured.graph)
-        program = engine.build(captured.graph, weights, captured.constants)
+    def _from_capture(
+        self, engine: GraphEngine, module: torch.fx.GraphModule, inputs: Sequence[Any]
+    ) -> tuple[GraphCall, float, str]:
+        start = time.perf_counter()
+        graph = DynamoGraph(module, inputs)
+        key, capture, known = self._capture(graph)
+        captured = time.perf_counter() - start
+        live = [inputs[place] for place in graph.weights]
+        try:
+            program = self._program(engine, capture, live)
+        except (UnsupportedOpsError, RestartAnalysis):
+            raise
+        except Exception:
+            made = graph.export() if known else capture
+            if made.graph == capture.graph:
+                raise
+            # What was kept is no capture of this graph, whatever its checksum says.
+            self.store.save(key, made)
+            capture, known = made, False
+            program = self._program(engine, capture, live)
         parts = (f"capture {_origin(known)}", f"program {_origin(program.from_cache)}", program.how)
         how = ", ".join(part for part in parts if part)
-        return _GraphProgram(captured, program), how
+        return GraphCall(graph, capture, program, live), captured, how
 
-    def _capture(self, invocation: Invocation) -> tuple[Capture, bool]:
-        """The capture, and whether it was kept from before."""
-        key = self.store.key(invocation.signature, invocation.state)
-        known = self.store.load(key) if key else None
+    def _program(
+        self, engine: GraphEngine, capture: Capture, live: Sequence[torch.Tensor]
+    ) -> Program:
+        keys = (value.key for value in capture.graph.weights)
+        weights = dict(zip(keys, live, strict=True))
+        return self._strategy(engine, self.label, self.backend, capture, weights)
+
+    def _capture(self, graph: DynamoGraph) -> tuple[str, Capture, bool]:
+        """Its name on the disk ("": not kept), the capture, and whether it was kept from before."""
+        try:
+            key = graph.key()
+        except Unkeyed as reason:
+            say.debug(f"{self.label}: its capture is not kept: {reason}")
+            return "", graph.export(), False
+        known = self.store.load(key)
         if known is not None:
-            return known, True
-        made = capture(invocation.module, invocation.args, invocation.kwargs, call=invocation.call)
-        if key:
-            self.store.save(key, made)
-        return made, False
+            return key, known, True
+        made = graph.export()
+        self.store.save(key, made)
+        return key, made, False
 
-
-@dataclass
-class _GraphProgram:
-    """A program built from our capture."""
-
-    capture: Capture
-    program: Program
-
-    def run(self, invocation: Invocation) -> Any:
-        return self.capture.result(list(self.program(invocation.signature.tensors)))
-
-    def rebind(self, module: torch.nn.Module) -> bool:
-        self.program.rebind(weights_of(module, self.capture.graph))
-        return True
-
-    def close(self) -> None:
-        self.program.close()
-
-
-@dataclass
-class _ModuleProgram:
-    """A program that the engine made from the module itself; it reads the live weights."""
-
-    program: ModuleCall
-    frozen: bool
-
-    def run(self, invocation: Invocation) -> Any:
-        return self.program(invocation.call, *invocation.arguments())
-
-    def rebind(self, module: torch.nn.Module) -> bool:
-        return not self.frozen
-
-    def close(self) -> None:
-        pass
-
-
-def _from_module(engine: ModuleEngine, invocation: Invocation) -> tuple[Runnable, str]:
-    before = engine.compiled_from_cache()
-    program = _ModuleProgram(engine.build_module(invocation.call), engine.frozen)
-    program.run(invocation)  # such an engine compiles at its first call
-    return program, f"program {_origin(engine.compiled_from_cache() > before)}"
-
-
-def in_words(error: Exception) -> str:
-    """An exception's kind and the first line of what it says."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:300] if lines else 'no message'}"
+    def _build(
+        self, engine: GraphEngine, label: str, backend: str, capture: Capture, weights: Tensors
+    ) -> Program:
+        missing = engine.unsupported(capture.graph)
+        if missing:
+            raise _unsupported(label, backend, missing)
+        return engine.build(capture.graph, weights, capture.constants)
 
 
 def _origin(kept: bool) -> str:
@@ -193,7 +167,7 @@ def _unsupported(label: str, backend: str, missing: tuple[MissingOp, ...]) -> Un
 
 
 @contextmanager
-def _patience(text: str) -> Iterator[None]:
+def patience(text: str) -> Iterator[None]:
     """Say `text` if the block takes long, so that nobody thinks that it hangs."""
     timer = threading.Timer(_PATIENCE, say.note, [text])
     timer.daemon = True

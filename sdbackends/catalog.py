@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -30,6 +31,7 @@ from sdbackends.resources import backend_file, backend_names, check_backend
 from sdbackends.settings import Precision
 
 Device = Literal["cpu", "cuda", "tpu"]
+Requirement = Annotated[str, AfterValidator(records.requirement)]
 SomePrecisions = Annotated[tuple[Precision, ...], Field(min_length=1)]
 
 
@@ -53,7 +55,7 @@ class Backend(BaseModel):
     #: Versions of Python on which the engine runs.
     python: str = ">=3.10"
     #: What to install, pinned to versions that were tried together.
-    requirements: tuple[str, ...] = Field(min_length=1)
+    requirements: tuple[Requirement, ...] = Field(min_length=1)
     #: Import name -> accepted versions; the first is the engine's own package.
     modules: dict[str, str] = Field(min_length=1)
     #: Programs that the engine calls; "c++" stands for a compiler by any name.
@@ -94,7 +96,7 @@ class Backend(BaseModel):
     @field_validator("modules")
     @classmethod
     def _are_specifiers(cls, modules: dict[str, str]) -> dict[str, str]:
-        return {name: records.specifier(text) for name, text in modules.items()}
+        return {records.module(name): records.specifier(text) for name, text in modules.items()}
 
     @field_validator("worker")
     @classmethod

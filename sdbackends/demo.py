@@ -19,7 +19,7 @@ import yaml
 from PIL import Image, ImageChops
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sdbackends import launch
+from sdbackends import children, launch
 from sdbackends.errors import CatalogError
 from sdbackends.launch import Choices
 from sdbackends.pipeline_scripts import pipeline_script
@@ -116,7 +116,14 @@ def _draw_cell(
     # An engine that gives up must show as a failed cell, not as torch's picture in its column.
     choices = Choices(backend=backend, fallback="error")
     env = launch.environment(choices, {**os.environ, "PYTHONIOENCODING": "utf-8"})
-    done = subprocess.run(command, env=env, capture_output=True, encoding="utf-8", check=False)
+    done = children.run(
+        command,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
     if done.returncode != 0:
         return Cell(row, backend, error=_reason(done.stderr, done.returncode))
     record = json.loads(done.stdout.splitlines()[-1])

@@ -13,7 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sdbackends import catalog, machine
+from sdbackends import activation, catalog, machine, private_folder
+from sdbackends.cache import KINDS
+from sdbackends.errors import NoHomeError
 from sdbackends.machine import Lack, pip_install
 from sdbackends.settings import Settings
 
@@ -33,6 +35,8 @@ class Report:
 
     backends: tuple[Diagnosis, ...]
     machine: tuple[Lack, ...]
+    #: What the scripts of this shell run on.
+    shell: activation.Status
     #: Whether what was asked for is ready: all that were named, or, with none named, at least one.
     well: bool
 
@@ -41,21 +45,22 @@ def examine(names: Sequence[str]) -> Report:
     """Look at `names`, or at every backend when there are none.
 
     Raises:
-        UnknownBackendError: a name is not a backend.
+        UsageError: a name, or that in `SD_BACKEND`, is not a backend.
     """
+    activation.check_chosen(os.environ)
     backends = [catalog.load(name) for name in names] or list(catalog.all())
     found = []
     for backend in backends:
         state = catalog.readiness(backend)
         found.append(Diagnosis(backend.name, state.installed, state.reasons))
     ready = [not diagnosis.lacks for diagnosis in found]
-    return Report(tuple(found), troubles(), all(ready) if names else any(ready))
+    shell = activation.examine(os.environ)
+    return Report(tuple(found), troubles(), shell, all(ready) if names else any(ready))
 
 
 def troubles() -> tuple[Lack, ...]:
     """What is wrong with the machine as a whole."""
-    cache = Settings.from_environment().cache_folder
-    return (*_oneflow_stub(), *_unwanted_cuda(), *_cpu_torch_on_gpu(), *_cache_folder(cache))
+    return (*_oneflow_stub(), *_unwanted_cuda(), *_cpu_torch_on_gpu(), *_cache_lacks())
 
 
 def _oneflow_stub() -> list[Lack]:
@@ -95,14 +100,26 @@ def _torch_for(build: str, installed: str) -> str:
     )
 
 
-def _cache_folder(folder: Path) -> list[Lack]:
-    """Tried, not asked: root is told yes by os.access, and the write fails all the same."""
-    existing = next(path for path in (folder, *folder.parents) if path.exists())
+def _cache_lacks() -> list[Lack]:
     try:
-        with tempfile.TemporaryFile(dir=existing):
-            return []
+        folder = Settings.from_environment().cache_folder
+    except NoHomeError as error:
+        return [Lack(f"there is no place for the cache: {error.what}", error.mend)]
+    try:
+        return _cache_folder(folder)
     except OSError as error:
         why = f"the cache folder {folder} cannot be written: {error.strerror}"
-        return [
-            Lack(why, f"export SD_CACHE_DIR={os.path.join(tempfile.gettempdir(), 'sdbackends')}")
-        ]
+        return [Lack(why, private_folder.elsewhere())]
+
+
+def _cache_folder(folder: Path) -> list[Lack]:
+    """What keeps the kinds from being written, or from being trusted."""
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    # Tried, not asked: root is told yes by os.access, and the write fails all the same.
+    with tempfile.TemporaryFile(dir=existing):
+        pass
+    for place in (folder, *(folder / name for name in KINDS)):
+        refused = private_folder.refusal(place) if place.exists() else None
+        if refused is not None:
+            return [Lack(f"the cache is not used: {refused.why}", refused.mend)]
+    return []

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Protocol
 
-from sdbackends import environment_pythons, environments
+from sdbackends import children, environment_pythons, environments
 from sdbackends.environments import STAMP, Environment
 from sdbackends.errors import NotMadeError
 from sdbackends.interpreters import Interpreter
@@ -69,7 +69,7 @@ def create(
         _clear(place)
         try:
             _make(environment, place, base, progress, lock)
-        except BaseException as error:  # Ctrl-C too
+        except BaseException as error:  # Ctrl-C too, and `ending.Ended`
             progress.phase(f"clearing away what is half made in {place}")
             _clear(place)
             if isinstance(error, OSError):
@@ -124,7 +124,8 @@ def _step(
     environment: Environment, command: list[str], place: Path, progress: Progress, lock: int
 ) -> None:
     """Run a program; `progress` hears its last line and the size of `place` all the while."""
-    process = subprocess.Popen(
+    lines: deque[str] = deque(maxlen=500)
+    with children.started(
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -134,21 +135,15 @@ def _step(
         errors="replace",
         # A pip whose parent was killed works on: until it ends, the place is not free.
         pass_fds=(lock,),
-    )
-    lines: deque[str] = deque(maxlen=500)
-    assert process.stdout is not None
-    reader = threading.Thread(target=_read, args=(process.stdout, lines), daemon=True)
-    reader.start()
-    try:
+    ) as process:
+        assert process.stdout is not None
+        reader = threading.Thread(target=_read, args=(process.stdout, lines), daemon=True)
+        reader.start()
         while reader.is_alive():
             reader.join(1.0)
             doing = lines[-1] if lines else ""
             progress.at_work(f"{_size(place) / 1e6:.0f} MB  {doing}")
         process.wait()
-    except BaseException:
-        process.kill()
-        process.wait()
-        raise
     if process.returncode:
         raise _failed(environment, command, process.returncode, list(lines))
 
@@ -165,10 +160,11 @@ def _try(environment: Environment, python: Path) -> None:
     command = [str(python), "-I", "-c", code, *environment.modules]
     what = f"the environment {environment.name!r} was made, but its packages cannot be imported"
     try:
-        done = subprocess.run(
+        done = children.run(
             command,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             env=_environ(None),
             encoding="utf-8",
             errors="replace",

@@ -19,13 +19,13 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sdbackends import records, resources
-from sdbackends.errors import UsageError
+from sdbackends.errors import NoHomeError, UsageError
 from sdbackends.machine import Lack
 from sdbackends.settings import Settings
 
@@ -60,16 +60,13 @@ class Environment(BaseModel):
     @field_validator("modules")
     @classmethod
     def _are_specifiers(cls, modules: dict[str, str]) -> dict[str, str]:
-        return {name: records.specifier(text) for name, text in modules.items()}
+        return {records.module(name): records.specifier(text) for name, text in modules.items()}
 
     @field_validator("requirements")
     @classmethod
     def _are_pinned(cls, requirements: tuple[str, ...]) -> tuple[str, ...]:
         for line in requirements:
-            try:
-                requirement = Requirement(line)
-            except InvalidRequirement as error:
-                raise ValueError(f"{line!r} is no requirement: {error}") from None
+            requirement = Requirement(records.requirement(line))
             pins = [spec for spec in requirement.specifier if spec.operator in ("==", "===")]
             if requirement.url is None and not pins:
                 raise ValueError(f'{line!r} is not pinned: "{requirement.name}==VERSION"')
@@ -143,7 +140,11 @@ def interpreter(name: str) -> Path | None:
 
 def version(name: str) -> str | None:
     """Installed version of the engine's package in the environment, or None."""
-    return _version(next(iter(load(name).modules)), _site_packages(folder(name)))
+    module = next(iter(load(name).modules))
+    try:
+        return _version(module, _site_packages(folder(name)))
+    except (OSError, NoHomeError):  # there is no place for it, or none that can be looked at
+        return None
 
 
 def mend(name: str) -> str:
@@ -153,11 +154,17 @@ def mend(name: str) -> str:
 
 def lacks(name: str) -> list[Lack]:
     """What keeps the environment from being used; empty: it is ready."""
-    environment, place = load(name), folder(name)
+    environment = load(name)
     elsewhere = platform_lacks(environment)
     if elsewhere:
         return elsewhere
-    why = _trouble(environment, place)
+    try:
+        why = _trouble(environment, folder(name))
+    except NoHomeError as error:
+        return [Lack(f"there is no place for the environment {name!r}: {error.what}", error.mend)]
+    except OSError as error:
+        why = f"the environment {name!r} cannot be looked at: {error}"
+        return [Lack(why, "set SD_ENV_DIR to a folder of your own")]
     return [Lack(f"the environment {name!r} {why}", mend(name))] if why else []
 
 

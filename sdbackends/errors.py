@@ -30,6 +30,10 @@ class UsageError(SdError):
     exit_code = 2
 
 
+class NoHomeError(UsageError):
+    """A folder has to be named: this user has no home in which one could be chosen."""
+
+
 class UnknownBackendError(UsageError):
     """`SD_BACKEND` (or `--backend`) names no file in `backends/`."""
 
@@ -50,8 +54,12 @@ class NotMadeError(SdError):
     """A worker environment could not be made or removed."""
 
 
+class NotClearedError(SdError):
+    """A part of the cache directory could not be removed."""
+
+
 class CaptureError(SdError):
-    """`torch.export` could not turn a model call into a graph."""
+    """A model call could not be turned into a graph."""
 
 
 class UnsupportedOpsError(SdError):
@@ -68,6 +76,10 @@ class RunError(SdError):
 
 class NotFiniteError(RunError):
     """A program returned NaN or Inf where eager does not."""
+
+
+class PositionError(RunError):
+    """A call asks for a row that is not there; eager torch raises an IndexError for it."""
 
 
 class ArtifactError(SdError):

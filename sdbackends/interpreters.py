@@ -88,7 +88,11 @@ def _candidates() -> Iterator[Path]:
 
 def _patterns() -> Iterator[str]:
     """Where tools and installers keep Pythons that are not on PATH."""
-    home, env = Path.home(), os.environ
+    env = os.environ
+    try:
+        home = Path.home()
+    except RuntimeError:  # a user without an entry, where HOME is not set
+        home = Path(os.devnull)
     yield f"{env.get('PYENV_ROOT') or home / '.pyenv'}/versions/3.*/bin/python"
     yield f"{env.get('UV_PYTHON_INSTALL_DIR') or home / '.local/share/uv/python'}/*/bin/python3"
     yield f"{home}/.asdf/installs/python/3.*/bin/python"

@@ -7,6 +7,7 @@ about the machine as a whole.
 
 from __future__ import annotations
 
+import functools
 import importlib.machinery
 import importlib.metadata
 import importlib.util
@@ -25,6 +26,9 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from sdbackends.resources import shim_dir
+
+#: Where the system has its devices.
+_DEVICES = Path("/dev")
 
 
 @dataclass(frozen=True)
@@ -56,8 +60,11 @@ def gpu() -> bool:
     """Whether an NVIDIA GPU is there to be used (torch is not asked: it may be a CPU build)."""
     if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
         return False
-    through_windows = sys.platform == "win32" or Path("/dev/dxg").exists()
-    return Path("/dev/nvidia0").exists() or (through_windows and bool(shutil.which("nvidia-smi")))
+    # In a container a card keeps the number that it has on its host: the only one may be nvidia3.
+    if any(_DEVICES.glob("nvidia[0-9]*")):
+        return True
+    through_windows = sys.platform == "win32" or (_DEVICES / "dxg").exists()
+    return through_windows and bool(shutil.which("nvidia-smi"))
 
 
 def cuda_torch() -> bool:
@@ -67,6 +74,17 @@ def cuda_torch() -> bool:
         return "+cu" in installed
     requires = importlib.metadata.requires("torch") if installed else None
     return platform.system() == "Linux" and any("nvidia" in line for line in requires or ())
+
+
+@functools.cache
+def has_bf16_units() -> bool:
+    """Whether this CPU multiplies bfloat16 itself; others take five times float32's time for it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return False
+    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(flags.split())
 
 
 def tpu() -> bool:

@@ -1,168 +1,243 @@
-"""One routed model: its programs by signature, and what to do when a call brings a new one.
+"""One routed model: its calls through Dynamo's front end, and what runs where the engine cannot.
 
-A call comes in with the model's own forward. Its signature and the model's structure say which
-program serves it; if none does, one is built. A program whose weights have changed since takes
-them anew. Whatever goes wrong is raised as an `SdError` with its reason, and remembered, so that a
-call that failed once is not built again and again; the router falls back.
+A graph that an engine cannot take, build or run is answered by eager torch, which runs the very
+graph that Dynamo traced: nothing of the call runs twice. The reason is in the call's record; the
+router says it, or raises it.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import itertools
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch._dynamo.exc import BackendCompilerFailed
+from torch.utils import _pytree as pytree
 
-from sdbackends import say
-from sdbackends.build import Builder, Invocation, Runnable, in_words
-from sdbackends.capture.signature import UnsupportedArgument, call_signature, module_state
+from sdbackends import forking, say
+from sdbackends.build import Builder, patience
+from sdbackends.capture import front_end
+from sdbackends.capture.front_end import CallRecord, GraphProgram, TracedModel
+from sdbackends.capture.replaced import as_imported, call_originals
 from sdbackends.engines.base import ModuleEngine
-from sdbackends.errors import BuildError, CaptureError, NotFiniteError, RunError, SdError
+from sdbackends.errors import (
+    BuildError,
+    CaptureError,
+    PositionError,
+    RunError,
+    SdError,
+)
+from sdbackends.finite_check import FiniteCheck
+from sdbackends.graph_call import GraphCall
+from sdbackends.in_words import in_words
 from sdbackends.verify import compare, finite, tensors_of
 
-#: Programs kept for one model; sizes, batches and adapters that take turns stay built.
-KEPT = 16
-#: New builds in a row for the same shapes without one reuse: something changes at every call.
+_numbers = itertools.count(1)
+#: Traces for the same shapes without a call that a program served: something is new at every call.
 _RESTLESS = 8
 
 
-@dataclass
-class _Entry:
-    runnable: Runnable
-    weights: tuple[Any, ...]
-    verified: bool = False
-
-
-@dataclass
 class RoutedModel:
     """The programs of one model under one engine.
 
     Args:
-        verify: compare each program's first call with eager and print the figures.
+        verify: compare each program's first run with eager torch and print the figures.
+        strict: an error of the engine ends the call; else that part of it runs on eager torch.
     """
 
-    builder: Builder
-    verify: bool = False
-    _entries: OrderedDict[Any, _Entry | SdError] = field(default_factory=OrderedDict)
-    _builds_in_a_row: dict[Any, int] = field(default_factory=dict)
-    _prepared: bool = False
+    def __init__(self, builder: Builder, *, verify: bool = False, strict: bool = False) -> None:
+        self.builder = builder
+        self.verify = verify
+        self._strict = strict
+        engine = builder.engine
+        self._traced = TracedModel(
+            self._program,
+            dynamic=isinstance(engine, ModuleEngine) and engine.any_shape,
+            strict=strict,
+            symbolic_floats=isinstance(engine, ModuleEngine),
+        )
+        self.number = next(_numbers)
+        self._lock = forking.reentrant_lock()
+        self._prepared = False
+        #: The last call had its programs, and nothing was traced for it.
+        self.served = False
+        self._new_in_a_row: Counter[Any] = Counter()
+        self._restless = False
+        #: Why Dynamo gave the whole call up, in its words.
+        self._given_up: str | None = None
 
     def __call__(
         self,
         module: torch.nn.Module,
-        call: Callable[..., Any],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-    ) -> Any:
-        """Run one call on the engine. `call` is the module's own forward.
+        *,
+        inner: bool = False,
+    ) -> tuple[Any, CallRecord]:
+        """Run one call. The record's reasons say which parts of it did not run on the engine.
+
+        `inner`: call the model's `_old_forward`, where accelerate has put its own forward aside.
 
         Raises:
-            SdError: the engine could not take, build or run it; nothing was changed.
+            SdError: under `strict`, what kept the engine from running it all.
+            Exception: what the model's own code raises.
         """
         self._prepare(module)
-        invocation = self._describe(module, call, args, kwargs)
-        entry = self._entry(invocation)
+        if self.served or self._restless:
+            result, call = self._call(module, args, kwargs, inner)
+        else:
+            label, backend = self.builder.label, self.builder.backend
+            with patience(f"{label}: building for {backend} (once for this size) …"):
+                result, call = self._call(module, args, kwargs, inner)
+        self._judge(call, args, kwargs)
+        return result, call
+
+    def close(self) -> None:
+        """Give back the programs' own memory; the model's calls must not come here any more."""
+        self._traced.close()
+
+    @property
+    def name(self) -> str:
+        return f"{self.builder.label} on {self.builder.backend}"
+
+    def _call(self, module: Any, args: Any, kwargs: Any, inner: bool) -> tuple[Any, CallRecord]:
         try:
-            result = entry.runnable.run(invocation)
+            return self._traced(module, args, kwargs, inner=inner, may_trace=not self._restless)
+        except BackendCompilerFailed as failed:
+            error = failed.inner_exception
+            if isinstance(error, SdError):
+                raise error from None
+            raise
+
+    def _prepare(self, module: torch.nn.Module) -> None:
+        if self._prepared:
+            return
+        engine = self.builder.engine
+        with self._lock:
+            if not self._prepared and isinstance(engine, ModuleEngine):
+                try:
+                    engine.prepare(module)
+                except Exception as error:
+                    raise BuildError(
+                        f"{self.builder.label} could not be prepared for {self.builder.backend}",
+                        why=in_words(error),
+                    ) from error
+            self._prepared = True
+
+    def _judge(self, call: CallRecord, args: Any, kwargs: Any) -> None:
+        """Count calls that needed a new trace, and say why a call had no program."""
+        self.served = call.traced == 0 and call.ran > 0
+        if call.traced:
+            leaves = pytree.tree_leaves((args, kwargs))
+            shapes = tuple(leaf.shape for leaf in leaves if isinstance(leaf, torch.Tensor))
+            self._new_in_a_row[shapes] += 1
+            self._restless |= self._new_in_a_row[shapes] >= _RESTLESS
+        elif call.ran:
+            self._new_in_a_row.clear()
+        if call.ran or call.reasons:
+            return
+        # A call that computes nothing has no program either, and that is no failure.
+        if call.cold:
+            self._given_up = call.breaks[0].partition("\n")[0] if call.breaks else None
+        why = self._given_up
+        if self._restless:
+            why = f"its arguments or its state were new at each of {_RESTLESS} calls"
+        if why is not None:
+            label = self.builder.label
+            call.reasons.append(CaptureError(f"{label} stays on eager torch", why=why))
+
+    def _program(self, graph: torch.fx.GraphModule, inputs: Sequence[Any]) -> GraphProgram:
+        """What answers one of Dynamo's graphs."""
+        call = front_end.record() or CallRecord()
+        # Raised where not even the graph is the script's call: Dynamo then runs the call itself.
+        call_originals(graph)
+        try:
+            with as_imported():
+                program = self.builder.build(graph, inputs, call)
+        except SdError as error:
+            if self._strict:
+                raise
+            call.reasons.append(error)
+            return _Eager(graph, error)
+        return _Answer(self, graph, program)
+
+
+class _Eager:
+    """A graph that the engine could not take: eager torch, and the reason at each call."""
+
+    def __init__(self, graph: torch.fx.GraphModule, reason: SdError) -> None:
+        self._graph = graph
+        self._reason = reason
+
+    def __call__(self, *args: Any) -> Any:
+        call = front_end.record()
+        if call is not None and self._reason not in call.reasons:
+            call.reasons.append(self._reason)
+        return self._graph(*args)
+
+    def close(self) -> None: ...
+
+
+class _Answer:
+    """A built program, with eager torch for the calls in which it fails."""
+
+    def __init__(
+        self, model: RoutedModel, graph: torch.fx.GraphModule, program: Callable[..., Any]
+    ) -> None:
+        self._name, self._strict, self._verify = model.name, model._strict, model.verify
+        self._listener, self._label = model.builder.listener, model.builder.label
+        self._number = model.number
+        self._graph = graph
+        self._program = program
+        self._finite = FiniteCheck(model.name, graph)
+
+    def __call__(self, *args: Any) -> Any:
+        call = front_end.record() or CallRecord()
+        try:
+            result = self._run(args)
+        except SdError as error:
+            # A call that is wrong in itself raises the script's own error, also under `strict`.
+            if self._strict and not isinstance(error, PositionError):
+                raise
+            call.reasons.append(error)
+            return self._graph(*args)
+        call.ran += 1
+        return result
+
+    def close(self) -> None:
+        self._finite.close()
+        close = getattr(self._program, "close", None)
+        if callable(close):
+            close()
+
+    def _run(self, args: tuple[Any, ...]) -> Any:
+        self._finite.before()
+        # Before the program, which may change its arguments.
+        reference = self._graph(*map(_copy, args)) if self._verify else None
+        try:
+            result = self._program(*args)
         except SdError:
             raise
         except Exception as error:
             raise RunError(f"{self._name} failed", why=in_words(error)) from error
-        return self._checked(entry, result, invocation)
-
-    def close(self) -> None:
-        for entry in self._entries.values():
-            if isinstance(entry, _Entry):
-                entry.runnable.close()
-        self._entries.clear()
-
-    @property
-    def _name(self) -> str:
-        return f"{self.builder.label} on {self.builder.backend}"
-
-    def _prepare(self, module: torch.nn.Module) -> None:
-        engine = self.builder.engine
-        if not self._prepared and isinstance(engine, ModuleEngine):
-            try:
-                engine.prepare(module)
-            except Exception as error:
-                raise BuildError(
-                    f"{self.builder.label} could not be prepared for {self.builder.backend}",
-                    why=in_words(error),
-                ) from error
-        self._prepared = True
-
-    def _describe(
-        self, module: torch.nn.Module, call: Callable[..., Any], args: Any, kwargs: Any
-    ) -> Invocation:
-        stays = f"{self.builder.label} stays on eager torch"
-        state = module_state(module)
-        if state.obstacle is not None:
-            raise CaptureError(stays, why=state.obstacle)
-        try:
-            signature = call_signature(args, kwargs)
-        except UnsupportedArgument as error:
-            raise CaptureError(stays, why=f"it is called with {error}") from error
-        return Invocation(module, call, args, kwargs, state, signature)
-
-    def _entry(self, invocation: Invocation) -> _Entry:
-        """The program that serves this call, built if there is none."""
-        state, signature = invocation.state, invocation.signature
-        engine = self.builder.engine
-        any_shape = isinstance(engine, ModuleEngine) and engine.any_shape
-        key = (signature.shapeless if any_shape else signature.key, state.structure)
-        entry = self._entries.get(key)
-        if isinstance(entry, SdError):
-            raise entry
-        if entry is not None and entry.weights != state.weights:
-            if entry.runnable.rebind(invocation.module):
-                entry.weights = module_state(invocation.module).weights
-            else:
-                entry = None
-        if entry is not None:
-            self._builds_in_a_row.pop(signature.shapes, None)
-            self._entries.move_to_end(key)
-            return entry
-        self._refuse_restless(signature.shapes)
-        return self._build(key, invocation)
-
-    def _build(self, key: Any, invocation: Invocation) -> _Entry:
-        try:
-            runnable = self.builder.build(invocation)
-        except SdError as error:
-            self._entries[key] = error
-            raise
-        # Building may lay weights out anew, so their identity is read afterwards.
-        entry = self._entries[key] = _Entry(runnable, module_state(invocation.module).weights)
-        while len(self._entries) > KEPT:
-            _, old = self._entries.popitem(last=False)
-            if isinstance(old, _Entry):
-                old.runnable.close()
-        return entry
-
-    def _refuse_restless(self, shapes: Any) -> None:
-        # New shapes are no sign of it: the tiles of one picture come in many.
-        builds = self._builds_in_a_row[shapes] = self._builds_in_a_row.get(shapes, 0) + 1
-        if builds > _RESTLESS:
-            raise BuildError(
-                f"{self.builder.label} stays on eager torch",
-                why=f"its arguments or its state were new at each of {_RESTLESS} calls",
-            )
-
-    def _checked(self, entry: _Entry, result: Any, invocation: Invocation) -> Any:
-        """NaN and Inf are the engine's fault only where eager has none."""
-        good = finite(result)
-        if good and (entry.verified or not self.verify):
-            return result
-        reference = invocation.eager()
-        if not good and finite(reference):
-            raise NotFiniteError(
-                f"{self._name} failed", why="it returned NaN or Inf where eager torch does not"
-            )
-        if self.verify and not entry.verified:
-            entry.verified = True
+        self._finite.after(args, result, lambda: self._is_at_fault(args, reference))
+        if reference is not None:
+            self._verify = False
             gap = compare(tensors_of(reference), tensors_of(result))
             say.note(f"{self._name}, against eager torch: {gap}")
+            self._listener.compared(self._label, self._number, reference, result)
         return result
+
+    def _is_at_fault(self, args: tuple[Any, ...], reference: Any) -> bool:
+        """Whether eager torch has no NaN or Inf there. One that has run cannot be asked again."""
+        if reference is None:
+            if isinstance(self._program, GraphCall) and self._program.changes_arguments:
+                return False
+            reference = self._graph(*args)
+        return finite(reference)
+
+
+def _copy(value: Any) -> Any:
+    return value.clone() if isinstance(value, torch.Tensor) else value

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import yaml
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from pydantic import BaseModel, ValidationError
 
@@ -100,6 +101,24 @@ def specifier(text: str) -> str:
         SpecifierSet(text)
     except InvalidSpecifier:
         raise ValueError(f'{text!r} is no version range such as ">=3.10"') from None
+    return text
+
+
+def requirement(text: str) -> str:
+    """`text`, when it is what pip calls a requirement, and no option of pip's."""
+    try:
+        Requirement(text)
+    except InvalidRequirement as error:
+        # What follows shows the text again, with a mark under the place.
+        why = str(error).partition("\n")[0]
+        raise ValueError(f"{text!r} is no requirement: {why}") from None
+    return text
+
+
+def module(text: str) -> str:
+    """`text`, when something importable can have this name."""
+    if not text.isidentifier():
+        raise ValueError(f"{text!r} is no name of a module")
     return text
 
 

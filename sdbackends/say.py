@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Hashable
 
@@ -25,6 +26,10 @@ def note(text: str) -> None:
     """Something that the user likes to know: a model was built, a choice was made."""
     if _level[0] != "quiet":
         _write(text)
+
+
+def is_debug() -> bool:
+    return _level[0] == "debug"
 
 
 def debug(text: str) -> None:
@@ -50,6 +55,10 @@ def forget() -> None:
 
 
 def _write(text: str) -> None:
-    # One write call, so that lines of several processes do not mix.
-    sys.stderr.write("".join(f"{_PREFIX}{line}\n" for line in text.splitlines()))
-    sys.stderr.flush()
+    if sys.stderr is None:  # the script was started with `2>&-`
+        return
+    # A line that cannot be written is no reason to stop: a full disk, a reader who has gone.
+    with contextlib.suppress(OSError, ValueError):
+        # One write call, so that lines of several processes do not mix.
+        sys.stderr.write("".join(f"{_PREFIX}{line}\n" for line in text.splitlines()))
+        sys.stderr.flush()

@@ -6,13 +6,14 @@ must cost no more than a millisecond.
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast, get_args
 
-from sdbackends.errors import UsageError
+from sdbackends.errors import NoHomeError, UsageError
 
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
 Fallback = Literal["warn", "error"]
@@ -21,6 +22,8 @@ LogLevel = Literal["quiet", "info", "debug"]
 
 #: Parts of a pipeline that `SD_BACKEND=unet=jax,vae=torch` can name.
 PARTS = ("text_encoder", "image_encoder", "unet", "transformer", "controlnet", "vae")
+#: Of a value that is not accepted, so many characters are shown.
+_SHOWN = 80
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,8 @@ class Settings:
     verify: bool = False
     fallback: Fallback = "warn"
     rng: Rng = "cpu"
+    #: `torch.cuda.is_available()` says True on a machine without CUDA too.
+    cuda: bool = False
     cache_dir: Path | None = None
     env_dir: Path | None = None
     #: Where an observer writes how long everything took (`sdbackends.measure`).
@@ -90,22 +95,30 @@ class Settings:
 
     @property
     def cache_folder(self) -> Path:
-        """`SD_CACHE_DIR`, or `sdbackends` in the user's cache directory."""
+        """`SD_CACHE_DIR`, or `sdbackends` in the user's cache directory.
+
+        Raises:
+            NoHomeError: neither is known.
+        """
         if self.cache_dir is not None:
             return self.cache_dir
         # Imported late: a script that routes no model has no use for it, and it takes 9 ms.
         from platformdirs import user_cache_path
 
-        return user_cache_path("sdbackends")
+        return _of_the_user(user_cache_path, "SD_CACHE_DIR")
 
     @property
     def environments_folder(self) -> Path:
-        """`SD_ENV_DIR`, or `sdbackends/environments` where the user's data are kept."""
+        """`SD_ENV_DIR`, or `sdbackends/environments` where the user's data are kept.
+
+        Raises:
+            NoHomeError: neither is known.
+        """
         if self.env_dir is not None:
             return self.env_dir
         from platformdirs import user_data_path
 
-        return user_data_path("sdbackends") / "environments"
+        return _of_the_user(user_data_path, "SD_ENV_DIR") / "environments"
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str] | None = None) -> Settings:
@@ -122,10 +135,11 @@ class Settings:
             verify=_flag(env, "SD_VERIFY"),
             fallback=cast("Fallback", _one_of(env, "SD_FALLBACK", get_args(Fallback)) or "warn"),
             rng=cast("Rng", _one_of(env, "SD_RNG", get_args(Rng)) or "cpu"),
-            cache_dir=_folder(env, "SD_CACHE_DIR"),
-            env_dir=_folder(env, "SD_ENV_DIR"),
-            measure=_folder(env, "SD_MEASURE"),
-            survey=_folder(env, "SD_SURVEY"),
+            cuda=_flag(env, "SD_CUDA"),
+            cache_dir=_path(env, "SD_CACHE_DIR"),
+            env_dir=_path(env, "SD_ENV_DIR"),
+            measure=_path(env, "SD_MEASURE"),
+            survey=_path(env, "SD_SURVEY"),
             log=cast("LogLevel", _one_of(env, "SD_LOG", get_args(LogLevel)) or "info"),
         )
 
@@ -136,8 +150,8 @@ def own_backends(env: Mapping[str, str] | None = None) -> Path | None:
     Raises:
         UsageError: it is no folder.
     """
-    folder = _folder(os.environ if env is None else env, "SD_BACKENDS_DIR")
-    if folder is not None and not folder.is_dir():
+    folder = _path(os.environ if env is None else env, "SD_BACKENDS_DIR")
+    if folder is not None and not os.path.isdir(folder):  # False where it cannot be looked at
         raise UsageError(
             f"SD_BACKENDS_DIR={str(folder)!r} is no folder",
             where="SD_BACKENDS_DIR",
@@ -159,8 +173,42 @@ def _one_of(env: Mapping[str, str], name: str, accepted: tuple[str, ...]) -> str
     return value
 
 
-def _folder(env: Mapping[str, str], name: str) -> Path | None:
-    return Path(env[name]).expanduser() if env.get(name) else None
+def _path(env: Mapping[str, str], name: str) -> Path | None:
+    given = env.get(name)
+    if not given:
+        return None
+    shown = given if len(given) <= _SHOWN else f"{given[:_SHOWN]}…"
+    try:
+        path = Path(given).expanduser()
+        path.lstat()
+    except RuntimeError:
+        raise UsageError(
+            f"{name}={shown!r} cannot be read",
+            where=name,
+            why=f"nobody knows the home that {given.partition('/')[0][:_SHOWN]!r} stands for",
+            mend="write the path without '~'",
+        ) from None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise UsageError(
+                f"{name}={shown!r} is no path",
+                where=name,
+                why=f"it is too long for this system: {len(given)} characters",
+                mend="name a shorter one, or unset it",
+            ) from None
+    return path
+
+
+def _of_the_user(find: Callable[[str], Path], variable: str) -> Path:
+    """A folder in the user's home, where it has one."""
+    try:
+        return find("sdbackends")
+    except RuntimeError:
+        raise NoHomeError(
+            "this user has no home",
+            why="HOME is not set, and the system's list of users does not name one",
+            mend=f'export {variable}="$(mktemp -d)", or another folder of your own',
+        ) from None
 
 
 def _flag(env: Mapping[str, str], name: str) -> bool:

@@ -1,17 +1,16 @@
 """The survey: which ops a script's models need and their engines lack, found without running them.
 
-Laid over the router, it has every call of a model captured and held against the engine's table, and
-answers with zeros of the right shapes: no model runs, and a whole pipeline is gone through in the
-time that the captures take. What it finds goes into a file, a line a finding, which
-`sdbackends ops` reads in the process outside. Pictures of zeros are not saved.
+Every call of a model is captured and held against the engine's table, and is answered with zeros of
+the right shapes: no model runs, and a whole pipeline is gone through in the time that the captures
+take. What it finds goes into a file, a line a finding, which `sdbackends ops` reads in the process
+outside. Pictures of zeros are not saved.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -20,14 +19,13 @@ from typing import Any
 import torch
 
 from sdbackends import say
-from sdbackends.build import Builder, Invocation
 from sdbackends.capture.export import Capture
-from sdbackends.capture.graph import Ref
-from sdbackends.engines.base import CallSite, GraphEngine, MissingOp
+from sdbackends.capture.graph import Graph, Ref
+from sdbackends.engines.base import CallSite, GraphEngine, MissingOp, Program
 from sdbackends.errors import SdError
+from sdbackends.events import Listener
 from sdbackends.host.imports import when_imported
 from sdbackends.host.overlay import Overlay
-from sdbackends.route import Router, label_of, part_of
 
 
 @dataclass(frozen=True)
@@ -40,16 +38,34 @@ class Finding:
     obstacle: str = ""
 
 
-def lay(file: Path, overlay: Overlay) -> None:
-    """Survey this process into `file` until `overlay` is undone. Laid after the router."""
+class Survey(Listener):
+    """Writes what it finds into `file`, a line a finding."""
 
-    def found(finding: Finding) -> None:
-        with file.open("a", encoding="utf-8") as lines:
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def build(
+        self,
+        engine: GraphEngine,
+        label: str,
+        backend: str,
+        capture: Capture,
+        weights: Mapping[str, torch.Tensor],
+    ) -> Program:
+        """A program of zeros (`build.Strategy`), with what the engine lacks written down."""
+        self._found(Finding(label, backend, engine.unsupported(capture.graph)))
+        return _Nothing(capture.graph)
+
+    def fell_back(self, label: str, backend: str, error: SdError) -> None:
+        """A call that cannot be captured runs on torch, and the report says why."""
+        self._found(Finding(label, backend, obstacle=error.why or error.what))
+
+    def keep_pictures_from_saving(self, overlay: Overlay) -> None:
+        when_imported("PIL.Image", lambda m: _keep_from_saving(m, overlay), overlay)
+
+    def _found(self, finding: Finding) -> None:
+        with self._file.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(dataclasses.asdict(finding)) + "\n")
-
-    overlay.set(Builder, "build", _surveyed(found))
-    overlay.set(Router, "_fall_back", _told(Router._fall_back, found))
-    when_imported("PIL.Image", lambda m: _keep_from_saving(m, overlay), overlay)
 
 
 def read(file: Path) -> list[Finding]:
@@ -59,53 +75,22 @@ def read(file: Path) -> list[Finding]:
     return [_finding(json.loads(line)) for line in file.read_text("utf-8").splitlines()]
 
 
-@dataclass(frozen=True)
-class _Nothing:
+class _Nothing(Program):
     """A program that runs nothing: zeros, of the shapes that the model would give."""
 
-    capture: Capture
-
-    def run(self, invocation: Invocation) -> Any:
-        graph = self.capture.graph
+    def __init__(self, graph: Graph) -> None:
         specs = graph.specs()
-        tensors = invocation.signature.tensors
-        device = tensors[0].device if tensors else torch.device("cpu")
-        outputs = []
-        for output in graph.outputs:
-            spec = specs[output.name] if isinstance(output, Ref) else None
-            if spec is not None:
-                dtype = getattr(torch, spec.dtype)
-                outputs.append(torch.zeros(spec.shape, dtype=dtype, device=device))
-        return self.capture.result(outputs)
+        found = (specs[output.name] for output in graph.outputs if isinstance(output, Ref))
+        self._specs = [spec for spec in found if spec is not None]
 
-    def rebind(self, module: torch.nn.Module) -> bool:
-        return True
+    def __call__(self, inputs: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+        device = inputs[0].device if inputs else torch.device("cpu")
+        return [
+            torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype), device=device)
+            for spec in self._specs
+        ]
 
-    def close(self) -> None: ...
-
-
-def _surveyed(found: Callable[[Finding], None]) -> Callable[[Builder, Invocation], _Nothing]:
-    def build(builder: Builder, invocation: Invocation) -> _Nothing:
-        captured, _ = builder._capture(invocation)
-        missing: tuple[MissingOp, ...] = ()
-        if isinstance(builder.engine, GraphEngine):
-            missing = builder.engine.unsupported(captured.graph)
-        found(Finding(builder.label, builder.backend, missing))
-        return _Nothing(captured)
-
-    return build
-
-
-def _told(fall_back: Callable[..., Any], found: Callable[[Finding], None]) -> Callable[..., Any]:
-    """A call that cannot be captured runs on torch, and the report says why."""
-
-    @functools.wraps(fall_back)
-    def told(router: Router, error: SdError, module: torch.nn.Module, *rest: Any) -> Any:
-        backend = router.settings.backend.of(part_of(module)) or ""
-        found(Finding(label_of(module), backend, obstacle=error.why or error.what))
-        return fall_back(router, error, module, *rest)
-
-    return told
+    def rebind(self, weights: Mapping[str, torch.Tensor]) -> None: ...
 
 
 def _keep_from_saving(pil: ModuleType, overlay: Overlay) -> None:

@@ -6,6 +6,7 @@ NaN or Inf is judged by whether eager does so too.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -63,4 +64,9 @@ def compare(reference: Sequence[torch.Tensor], result: Sequence[torch.Tensor]) -
 
 def finite(result: Any) -> bool:
     """Whether no floating tensor of a result holds NaN or Inf."""
-    return all(bool(torch.isfinite(x).all()) for x in tensors_of(result))
+    return all(map(_is_finite, tensors_of(result)))
+
+
+def _is_finite(tensor: torch.Tensor) -> bool:
+    # A NaN or Inf stays one in the sum, which takes a third of the time; one can come about there.
+    return math.isfinite(tensor.sum().item()) or bool(torch.isfinite(tensor).all())

@@ -96,8 +96,8 @@ def _enter_sdbackends():
         from sdbackends.host import activate
 
         return activate.enter_script()
-    except ImportError as why:
-        if os.environ.get("SD_BACKEND", "").strip() in ("", "torch"):
+    except (ImportError, AttributeError) as why:  # the latter from an sdbackends of another version
+        if not os.environ.get("SD_BACKEND", "").strip():
             return None
         line = "sdbackends: cannot be used by {0} ({1}): plain torch. Mend: {0} -m pip install {2}"
         package = os.path.dirname(FOLDER)

@@ -57,10 +57,28 @@ def test_a_cache_that_cannot_be_written_is_told(
 
 
 @pytest.mark.parametrize("hidden", ["", "-1"])
-def test_a_hidden_gpu_is_none(monkeypatch: pytest.MonkeyPatch, hidden: str) -> None:
-    monkeypatch.setattr(Path, "exists", lambda path: True)
+def test_a_hidden_gpu_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, hidden: str) -> None:
+    (tmp_path / "nvidia0").touch()
+    monkeypatch.setattr(machine, "_DEVICES", tmp_path)
     assert not _gpu(monkeypatch, hidden)
     assert _gpu(monkeypatch, "0")
+
+
+@pytest.mark.parametrize(
+    ("nodes", "there"),
+    [
+        (("nvidia3", "nvidiactl", "nvidia-uvm"), True),
+        (("nvidia12",), True),
+        (("nvidiactl", "nvidia-uvm", "nvidia-caps"), False),  # a driver whose card is not given
+    ],
+)
+def test_a_card_keeps_the_number_that_it_has_on_its_host(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, nodes: tuple[str, ...], there: bool
+) -> None:
+    for name in nodes:
+        (tmp_path / name).touch()
+    monkeypatch.setattr(machine, "_DEVICES", tmp_path)
+    assert _gpu(monkeypatch, "0") is there
 
 
 def _gpu(monkeypatch: pytest.MonkeyPatch, visible: str) -> bool:

@@ -1,27 +1,31 @@
-"""A call of a torch module in, a `Graph` of ATen nodes out.
+"""Export a function over flat tensors to a `Graph` of ATen nodes.
 
-`torch.export(strict=False)` traces the call; a light decomposition then keeps the ops that engines
-have good kernels for (linear, convolution, norms, attention, activations, upsampling, embedding)
-and breaks up the rest. What no engine could repeat is refused here: a model that changes its own
-buffers or its arguments, a shape that depends on data, loops that unroll into too many operations.
+The function is Dynamo's graph (`dynamo_graph.py`) or one call of a module (`direct.py`). AOT export
+traces it with fake tensors and makes it functional; a light decomposition keeps the ops that
+engines have good kernels for (linear, convolution, norms, attention, activations, upsampling,
+embedding) and breaks up the rest. A shape that depends on data is refused.
 """
 
 from __future__ import annotations
 
+import functools
 import operator
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from torch.export.graph_signature import InputKind, OutputKind
-from torch.utils import _pytree as pytree
+from torch._functorch.aot_autograd import aot_export_module
+from torch.export.exported_program import (
+    _override_composite_implicit_decomp,
+    _split_decomp_table_to_cia_and_python_decomp,
+)
 
-from sdbackends.capture.effects import watched
 from sdbackends.capture.graph import Graph, Node, Ref, TensorSpec, Value, Word
-from sdbackends.capture.unrolling import Bounded
 from sdbackends.errors import CaptureError
+from sdbackends.in_words import in_words
 
 _aten = torch.ops.aten
 #: Ops that stay whole: every engine runs them better in one piece.
@@ -40,126 +44,141 @@ KEPT_WHOLE = (
 )
 #: Checks that hold by construction once the shapes are fixed.
 _DROPPED = frozenset({"aten._assert_tensor_metadata.default", "aten._assert_scalar.default"})
+#: The steps of a path to a submodule: of `L['module']._modules['mid_block'].resnets` two.
+_STEP = re.compile(r"\[['\"]?([^'\"\]]+)['\"]?\]|\.(\w+)")
+_STORES = frozenset({"__dict__", "_modules", "_parameters", "_buffers"})
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One flat tensor argument of the function.
+
+    Attributes:
+        role: "weight" for parameters and buffers, which stay from call to call; "input" for the
+            rest.
+        name: for a weight, its path in the model, as in `state_dict()`.
+    """
+
+    role: Literal["weight", "input"]
+    name: str = ""
 
 
 @dataclass(frozen=True)
 class Capture:
-    """A graph with what it needs to be called like the module.
+    """A graph, and what is needed beside it to call it.
 
     Attributes:
-        constants: tensors that the model made while it was captured, by the graph's keys.
-        out_spec: how the flattened outputs become the call's result again.
+        constants: tensors that the function holds, by the graph's keys.
+        mutated: positions of the flat arguments that the function changes in place. The graph gives
+            their new values as its first outputs, in this order.
     """
 
     graph: Graph
     constants: Mapping[str, torch.Tensor]
-    out_spec: pytree.TreeSpec
-
-    def result(self, tensors: list[torch.Tensor]) -> Any:
-        """The call's own result (a ModelOutput, a tuple, …) from one tensor for every `Ref`."""
-        given = iter(tensors)
-        leaves = [next(given) if isinstance(o, Ref) else o for o in self.graph.outputs]
-        return pytree.tree_unflatten(leaves, self.out_spec)
+    mutated: tuple[int, ...] = ()
 
 
-class _Call(torch.nn.Module):
-    """`export` wants a module; `call` may be any method of the model."""
-
-    def __init__(self, model: torch.nn.Module, call: Callable[..., Any]) -> None:
-        super().__init__()
-        self.model = model
-        self._held = (call,)  # in a tuple: a module here would be registered a second time
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        return self._held[0](*args, **kwargs)
-
-
-def capture(
-    module: torch.nn.Module,
-    args: tuple[Any, ...] = (),
-    kwargs: Mapping[str, Any] | None = None,
-    *,
-    call: Callable[..., Any] | None = None,
+def export(
+    function: torch.nn.Module, fakes: Sequence[torch.Tensor], arguments: Sequence[Argument]
 ) -> Capture:
-    """Capture `call(*args, **kwargs)` (default: the module's own `forward`).
+    """Export `function(*fakes)`, which returns a tuple of tensors, numbers and None.
 
-    Tensors among the arguments become the graph's inputs in the order of
-    `torch.utils._pytree.tree_flatten((args, kwargs))` with the keywords sorted; everything else is
-    burnt in. Weights are named as in `module.state_dict()`.
+    Args:
+        fakes: fake tensors (of one `FakeTensorMode`) in the place of the arguments.
+        arguments: what each of them is.
 
     Raises:
-        CaptureError: the call cannot be captured; the message says what stood in the way.
+        CaptureError: it cannot be exported; the message says what stood in the way.
     """
-    own = call or module.forward
-    left_behind: list[str] = []
-
-    def observed(*args: Any, **kwargs: Any) -> Any:
-        # Inside: `export` itself puts some of it back.
-        with watched(module) as changed, Bounded(type(module).__name__):
-            result = own(*args, **kwargs)
-        left_behind.extend(changed)
-        return result
-
-    wrapper = _Call(module, observed)
-    wrapper.training = module.training  # train() would walk into the model and change it
-    keywords = dict(sorted((kwargs or {}).items()))
     try:
-        with torch.no_grad(), _quiet():
-            program = torch.export.export(wrapper, args, keywords, strict=False)
-            program = program.run_decompositions(_decompositions())
+        with _tracing(fakes):
+            composite, python = _tables()
+            with _override_composite_implicit_decomp(composite):
+                traced, signature = aot_export_module(
+                    function, tuple(fakes), trace_joint=False, decompositions=python
+                )
     except CaptureError:
         raise
     except Exception as error:
         raise CaptureError(
-            f"{type(module).__name__} cannot be captured",
-            why=f"{type(error).__name__}: {_first_line(error)}",
+            "the call cannot be captured",
+            why=in_words(error),
             mend="the model runs on eager torch instead; SD_LOG=debug shows the whole reason",
         ) from error
-    if left_behind:
-        raise CaptureError(
-            f"{type(module).__name__} cannot be captured",
-            why=f"the call leaves something behind in the model: {', '.join(left_behind[:3])}",
-            mend="the model runs on eager torch instead",
-        )
-    return _Converter(module, program).convert()
+    assert isinstance(traced, torch.fx.GraphModule)
+    held = [*signature.parameters, *signature.buffers]
+    if held:
+        raise CaptureError("the call cannot be captured", why=f"it holds {held[0]} itself")
+    positions = {name: at for at, name in enumerate(signature.user_inputs)}
+    mutated = tuple(positions[name] for name in signature.user_inputs_to_mutate.values())
+    return _Converter(traced, arguments).convert(mutated)
 
 
-def weights_of(module: torch.nn.Module, graph: Graph) -> dict[str, torch.Tensor]:
-    """The live parameters and buffers that the graph names."""
-    found: dict[str, torch.Tensor] = {}
-    for value in graph.weights:
-        owner, _, name = value.key.rpartition(".")
-        tensor = getattr(module.get_submodule(owner), name)
-        assert isinstance(tensor, torch.Tensor)
-        found[value.key] = tensor
-    return found
-
-
-def _decompositions() -> Any:
-    table = torch.export.default_decompositions()
+def decompositions() -> dict[Any, Any]:
+    """PyTorch's decompositions without those of `KEPT_WHOLE`."""
+    table: dict[Any, Any] = dict(
+        torch.export.default_decompositions().items()  # type: ignore[no-untyped-call]
+    )
     for op in KEPT_WHOLE:
-        if op in table:
-            del table[op]
+        table.pop(op, None)
     return table
 
 
-class _Converter:
-    """Turns one `ExportedProgram` into a `Graph`."""
+@functools.cache
+def _tables() -> tuple[dict[Any, Any], dict[Any, Any]]:
+    """What becomes of composite ops, and the decompositions of the others."""
+    composite, python = _split_decomp_table_to_cia_and_python_decomp(decompositions())
+    return dict(composite), dict(python)
 
-    def __init__(self, module: torch.nn.Module, program: torch.export.ExportedProgram) -> None:
-        self.module = module
-        self.program = program
+
+def path_of(source: str) -> str:
+    """The path of a submodule or weight in its model, from Dynamo's name of it.
+
+    `L['module'].__dict__['_modules']['mid_block']._parameters['bias']` is `mid_block.bias`.
+    """
+    steps = [a or b for a, b in _STEP.findall(source)]
+    return ".".join(step for step in steps[1:] if step not in _STORES)
+
+
+@contextmanager
+def _tracing(fakes: Sequence[torch.Tensor]) -> Iterator[None]:
+    modes = [fake.fake_mode for fake in fakes if isinstance(fake, torch._subclasses.FakeTensor)]
+    with (
+        torch.no_grad(),
+        # Tensors of inference mode cannot be traced in it: they have no version.
+        torch.inference_mode(False),
+        torch.fx.traceback.preserve_node_meta(),
+        modes[0] if modes else torch._subclasses.FakeTensorMode(),
+        quiet(),
+    ):
+        yield
+
+
+class _Converter:
+    """Turns the traced ATen graph into a `Graph`."""
+
+    def __init__(self, traced: torch.fx.GraphModule, arguments: Sequence[Argument]) -> None:
+        self.traced = traced
+        self.arguments = arguments
         self.nodes: list[Node] = []
         self.inputs: list[Value] = []
         self.weights: list[Value] = []
         self.constants: list[Value] = []
         self.contents: dict[str, torch.Tensor] = {}
 
-    def convert(self) -> Capture:
-        self._refuse_effects()
+    def convert(self, mutated: tuple[int, ...]) -> Capture:
         env: dict[torch.fx.Node, Any] = {}
-        self._placeholders(env)
-        outputs = self._body(self.program.graph_module, env, "")
+        given = iter(self.arguments)
+        outputs: list[Any] = []
+        for node in self.traced.graph.nodes:
+            if node.op == "placeholder":
+                self._placeholder(node, next(given), env)
+            elif node.op == "get_attr":
+                env[node] = self._constant(node)
+            elif node.op == "call_function":
+                self._call(node, env)
+            elif node.op == "output":
+                outputs = [_argument(a, env) for a in node.args[0]]
         graph = Graph(
             inputs=tuple(self.inputs),
             weights=tuple(self.weights),
@@ -167,93 +186,57 @@ class _Converter:
             nodes=tuple(_live(self.nodes, outputs)),
             outputs=tuple(outputs),
         )
-        out_spec = self.program.call_spec.out_spec
-        assert out_spec is not None
-        return Capture(graph, self.contents, out_spec)
+        return Capture(graph, self.contents, mutated)
 
-    def _refuse_effects(self) -> None:
-        for spec in self.program.graph_signature.output_specs:
-            if spec.kind is not OutputKind.USER_OUTPUT:
-                raise CaptureError(
-                    f"{type(self.module).__name__} cannot be captured",
-                    why=f"the call changes {spec.target} in place",
-                    mend="the model runs on eager torch instead",
-                )
+    def _placeholder(
+        self, node: torch.fx.Node, argument: Argument, env: dict[torch.fx.Node, Any]
+    ) -> None:
+        env[node] = Ref(node.name)
+        spec = _spec(node.meta["val"])
+        if argument.role == "weight":
+            taken = {weight.key for weight in self.weights}
+            key = argument.name or node.name
+            key = key if key not in taken else f"{key}#{len(taken)}"
+            self.weights.append(Value(node.name, key, spec))
+        else:
+            self.inputs.append(Value(node.name, str(len(self.inputs)), spec))
 
-    def _placeholders(self, env: dict[torch.fx.Node, Any]) -> None:
-        nodes = [n for n in self.program.graph.nodes if n.op == "placeholder"]
-        for node, spec in zip(nodes, self.program.graph_signature.input_specs, strict=True):
-            result = node.meta.get("val")
-            if spec.kind is InputKind.USER_INPUT:
-                if isinstance(result, torch.Tensor):
-                    key = str(len(self.inputs))
-                    self.inputs.append(Value(node.name, key, _spec(result)))
-                    env[node] = Ref(node.name)
-                else:
-                    env[node] = result
-                continue
-            assert isinstance(result, torch.Tensor) and spec.target is not None
-            env[node] = Ref(node.name)
-            if spec.kind in (InputKind.PARAMETER, InputKind.BUFFER):
-                key = spec.target.removeprefix("model.")
-                self.weights.append(Value(node.name, key, _spec(result)))
-            else:
-                self.constants.append(Value(node.name, spec.target, _spec(result)))
-                self.contents[spec.target] = self.program.constants[spec.target].detach()
+    def _constant(self, node: torch.fx.Node) -> Any:
+        held: Any = self.traced
+        for name in str(node.target).split("."):
+            held = getattr(held, name)
+        if not isinstance(held, torch.Tensor):
+            raise CaptureError(
+                "the call cannot be captured",
+                where=_site(node),
+                why=f"it uses {node.target}, which has no plain ATen form",
+                mend="the model runs on eager torch instead",
+            )
+        key = str(node.target)
+        self.constants.append(Value(node.name, key, _spec(held)))
+        self.contents[key] = held.detach()
+        return Ref(node.name)
 
-    def _body(self, graph: torch.fx.GraphModule, env: dict[Any, Any], prefix: str) -> list[Any]:
-        """Append the nodes of `graph`; returns its outputs. Used again for inlined subgraphs."""
-        for node in graph.graph.nodes:
-            if node.op == "get_attr":
-                env[node] = getattr(graph, str(node.target))
-            elif node.op == "call_function":
-                self._call(node, env, prefix)
-            elif node.op == "output":
-                return [_argument(a, env) for a in node.args[0]]
-        raise AssertionError("a graph without an output node")
-
-    def _call(self, node: torch.fx.Node, env: dict[Any, Any], prefix: str) -> None:
-        name = f"{prefix}{node.name}"
+    def _call(self, node: torch.fx.Node, env: dict[Any, Any]) -> None:
         target = node.target
         if isinstance(target, torch._ops.HigherOrderOperator):
-            env[node] = self._inline(node, env, f"{name}_")
-            return
+            raise CaptureError(
+                "the call cannot be captured",
+                where=_site(node),
+                why=f"it uses {target}, which has no plain ATen form",
+                mend="the model runs on eager torch instead",
+            )
         op = "getitem" if target is operator.getitem else str(target)
         if op in _DROPPED:
             return
         args = tuple(_argument(a, env) for a in node.args)
-        if op == "getitem" and not isinstance(args[0], Ref):
-            env[node] = args[0][args[1]]  # one result of an inlined subgraph
-            return
         value = node.meta.get("val")
         several = isinstance(value, (list, tuple))
         values: list[Any] = list(value) if isinstance(value, (list, tuple)) else [value]
         results = tuple(_spec(v) if isinstance(v, torch.Tensor) else None for v in values)
         kwargs = {k: _argument(v, env) for k, v in node.kwargs.items()}
-        self.nodes.append(Node(name, op, args, kwargs, results, several, _site(node)))
-        env[node] = Ref(name)
-
-    def _inline(self, node: torch.fx.Node, env: dict[Any, Any], prefix: str) -> list[Any]:
-        """A `with torch.no_grad()` or `autocast(enabled=False)` inside the model, flattened."""
-        name = str(node.target)
-        graphs = [
-            i for i, a in enumerate(node.args) if isinstance(env.get(a), torch.fx.GraphModule)
-        ]
-        autocast_on = name == "wrap_with_autocast" and bool(node.args[2])
-        if name not in ("wrap_with_autocast", "wrap_with_set_grad_enabled") or autocast_on:
-            raise CaptureError(
-                f"{type(self.module).__name__} cannot be captured",
-                where=_site(node),
-                why=f"it uses {name}, which has no plain ATen form",
-                mend="the model runs on eager torch instead",
-            )
-        (at,) = graphs
-        body = env[node.args[at]]
-        inner = dict(env)
-        placeholders = [n for n in body.graph.nodes if n.op == "placeholder"]
-        for placeholder, given in zip(placeholders, node.args[at + 1 :], strict=True):
-            inner[placeholder] = _argument(given, env)
-        return self._body(body, inner, prefix)
+        self.nodes.append(Node(node.name, op, args, kwargs, results, several, _site(node)))
+        env[node] = Ref(node.name)
 
 
 def _live(nodes: list[Node], outputs: list[Any]) -> Iterator[Node]:
@@ -283,7 +266,7 @@ def _argument(value: Any, env: Mapping[Any, Any]) -> Any:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     raise CaptureError(
-        "a call cannot be captured",
+        "the call cannot be captured",
         why=f"an op takes {value!r}, a {type(value).__name__}: its shape depends on data",
         mend="the model runs on eager torch instead",
     )
@@ -293,7 +276,7 @@ def _spec(tensor: torch.Tensor) -> TensorSpec:
     shape = tuple(tensor.shape)
     if not all(type(size) is int for size in shape):
         raise CaptureError(
-            "a call cannot be captured",
+            "the call cannot be captured",
             why=f"the shape {shape} depends on data",
             mend="the model runs on eager torch instead",
         )
@@ -302,22 +285,12 @@ def _spec(tensor: torch.Tensor) -> TensorSpec:
 
 def _site(node: torch.fx.Node) -> str:
     stack = node.meta.get("nn_module_stack")
-    if not stack:
-        return ""
-    path = str(list(stack.values())[-1][0])
-    for prefix in ("L['self'].", "model."):
-        path = path.removeprefix(prefix)
-    return "" if path == "model" else path
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:300] if lines else "no message"
+    return path_of(str(list(stack.values())[-1][0])) if stack else ""
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep torch.export's own advice to developers off the user's screen."""
+def quiet() -> Iterator[None]:
+    """Keep PyTorch's own advice to developers off the user's screen while it traces."""
     import logging
     import warnings
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 #: Raised whenever the JSON below changes shape; an older file is then rebuilt, not read.
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)

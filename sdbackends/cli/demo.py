@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sdbackends.errors import UsageError
+from sdbackends.errors import SdError, UsageError
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from sdbackends.demo import Cell, Plan
 
 
@@ -31,7 +34,7 @@ def demo(
 
     Each picture is made by a process of its own, as you would run it. Exit code 1: one failed.
     """
-    from sdbackends import catalog
+    from sdbackends import catalog, ending
     from sdbackends.demo import chosen, plan
     from sdbackends.pipeline_scripts import writable_picture
     from sdbackends.sheet import contact_sheet
@@ -45,8 +48,9 @@ def demo(
         planned = chosen(planned, names)
     for name in planned.backends:
         catalog.load(name)
-    cells = _with_progress(planned)
-    contact_sheet(cells).save(output)
+    with ending.in_order():
+        cells = _with_progress(planned)
+    _save(contact_sheet(cells), output)
     _say(cells, output)
     failed = [cell for cell in cells if cell.error]
     raise typer.Exit(1 if failed else 0)
@@ -81,6 +85,25 @@ def _with_progress(planned: Plan) -> list[Cell]:
             following = order[len(cells)] if len(cells) < total else "done"
             progress.update(task, advance=1, description=following)
     return cells
+
+
+def _save(sheet: Image.Image, output: Path) -> None:
+    """Whole or not at all: a full disk leaves an older sheet."""
+    from PIL import Image
+
+    from sdbackends.matrix.store import replace
+
+    file = io.BytesIO()
+    sheet.save(file, Image.registered_extensions()[output.suffix.lower()])
+    try:
+        replace(output, file.getvalue())
+    except OSError as error:
+        raise SdError(
+            f"{output.name} cannot be written",
+            where=str(output),
+            why=error.strerror or str(error),
+            mend="free some room, or name another file with --output",
+        ) from None
 
 
 def _say(cells: list[Cell], output: Path) -> None:

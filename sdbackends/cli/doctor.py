@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from sdbackends import activation
 from sdbackends.cli import options
 from sdbackends.doctor import Report, examine
 
@@ -24,7 +25,8 @@ def doctor(
     sdbackends doctor
     sdbackends doctor jax && sdbackends run --backend jax your_script.py
 
-    Exit code 0: every backend named is ready; with none named: at least one is.
+    Exit code 0: every backend named is ready; with none named: at least one is. 2: SD_BACKEND, or a
+    name, is no backend. `sd-mock --status` says more about this shell.
     """
     report = examine(names or [])
     if as_json:
@@ -43,3 +45,7 @@ def _print(report: Report) -> None:
             typer.echo(f"  why:  {lack.why}\n  mend: {lack.mend}")
     for lack in report.machine:
         typer.echo(f"this machine: {lack.why}\n  mend: {lack.mend}")
+    typer.echo(f"this shell: {activation.summary(report.shell)}")
+    untouched = report.shell.backend is None and report.shell.shim is None
+    for lack in () if untouched else report.shell.lacks:
+        typer.echo(f"  why:  {lack.why}\n  mend: {lack.mend}")

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sdbackends import environments
+from sdbackends import ending, environments
 from sdbackends.cli import options
+from sdbackends.errors import NoHomeError
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -53,7 +54,7 @@ def create(
     if not recreate and environments.interpreter(name):
         typer.echo(f"{name} is ready already, in {environments.folder(name)}")
         return
-    with _Signs() as signs:
+    with ending.in_order(), _Signs() as signs:
         made = make(name, signs, python=python, recreate=recreate)
     seconds = time.monotonic() - before
     typer.echo(f"{name} {environments.version(name)} is ready after {seconds:.0f} s: {made}")
@@ -69,7 +70,7 @@ def list_(as_json: options.Json = False) -> None:
         records.append(
             {
                 **environment.model_dump(mode="json"),
-                "folder": str(environments.folder(environment.name)),
+                "folder": _folder(environment.name),
                 "installed": environments.version(environment.name),
                 "ready": not lacks,
                 "reasons": [{"why": lack.why, "mend": lack.mend} for lack in lacks],
@@ -82,7 +83,7 @@ def list_(as_json: options.Json = False) -> None:
         version = f" ({record['installed']})" if record["installed"] else ""
         typer.echo(f"{record['name']}{version}: {'ready' if record['ready'] else 'needs help'}")
         typer.echo(f"  what: {record['summary']}; Python {record['python']}, {record['size']}")
-        typer.echo(f"  in:   {record['folder']}")
+        typer.echo(f"  in:   {record['folder'] or 'nowhere yet'}")
         for reason in record["reasons"]:
             typer.echo(f"  why:  {reason['why']}\n  mend: {reason['mend']}")
 
@@ -106,6 +107,14 @@ def remove(
     with _Signs() as signs:
         removed = clear(name, signs)
     typer.echo(f"{place} is removed" if removed else f"{place} is not there")
+
+
+def _folder(name: str) -> str | None:
+    """Where the environment stands or will stand; None: this user has no place for it."""
+    try:
+        return str(environments.folder(name))
+    except NoHomeError:
+        return None
 
 
 class _Signs:

@@ -83,6 +83,14 @@ def matrix(
             show_default=False,
         ),
     ] = None,
+    logs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Keep the end of the log of each cell that is not ok here.",
+            show_default=False,
+        ),
+    ] = None,
     schema: Annotated[
         bool, typer.Option("--schema", help="Write the JSON Schema of matrix.yaml.")
     ] = False,
@@ -133,7 +141,8 @@ def matrix(
         _need_packages()
         from sdbackends.matrix.book import Order
 
-        order = Order(planned, cells, quick, output, name, resume, file, not_installed or "")
+        absent = not_installed or ""
+        order = Order(planned, cells, quick, output, name, resume, file, absent, logs)
         with _ended_like_ctrl_c():
             finished = _with_progress(order, cluster)
     _say(finished)

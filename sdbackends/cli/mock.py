@@ -44,8 +44,11 @@ def sd_mock(
     everything: Annotated[
         bool, typer.Option("--all", help="With --check: those inside libraries too.")
     ] = False,
+    status: Annotated[
+        bool, typer.Option("--status", help="Say what this shell's scripts run on, and why.")
+    ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="With --check: write JSON, for programs.")
+        bool, typer.Option("--json", help="With --check or --status: write JSON, for programs.")
     ] = False,
     _: options.Version = False,
 ) -> None:
@@ -57,6 +60,7 @@ def sd_mock(
     python your_script.py      nothing changed in it
     export SD_BACKEND=compile  another backend, without a new eval
     eval "$(sd-mock --off)"    everything as it was
+    sd-mock --status           is this shell switched? exit code 0: yes, 1: no
 
     Without BACKEND the choice is left to SD_BACKEND. `sdbackends backends` lists the names.
 
@@ -78,9 +82,14 @@ def sd_mock(
     """
     if check is not None:
         _check(check, backend, off=off, everything=everything, as_json=as_json)
-    if everything or as_json:
+    if status and not (off or backend or everything):
+        from sdbackends.cli.status import say  # imported late, as `run` below
+
+        raise typer.Exit(say(as_json=as_json))
+    if everything or as_json or status:
         raise UsageError(
-            "--all and --json belong to --check", mend="sd-mock --check your_script.py"
+            "--all belongs to --check, --json to --check or --status, --status stands alone",
+            mend="sd-mock --check your_script.py, or sd-mock --status",
         )
     if off and backend is not None:
         raise UsageError(

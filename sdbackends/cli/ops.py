@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from sdbackends import launch
+from sdbackends import children, ending, launch
 from sdbackends.cli import options, scripts
 from sdbackends.engines import WITHOUT_GRAPHS
 from sdbackends.errors import UsageError
@@ -81,16 +80,13 @@ def _check_tables(choices: Choices) -> None:
 
 def _surveyed(choices: Choices, arguments: Sequence[str]) -> tuple[int, list[Finding]]:
     """The script's exit code, and what was found."""
-    with tempfile.TemporaryDirectory(prefix="sdbackends-ops-") as folder:
+    with ending.in_order(), tempfile.TemporaryDirectory(prefix="sdbackends-ops-") as folder:
         file = Path(folder, "findings")
         env = {**os.environ, "SD_SURVEY": str(file), "SD_VERIFY": "0", "SD_MEASURE": ""}
         sys.stdout.flush()
-        done = subprocess.run(
-            [sys.executable, *arguments],
-            env=launch.environment(choices, env),
-            stdout=sys.stderr,
-            check=False,
-        )
+        command = [sys.executable, *arguments]
+        environ = launch.environment(choices, env)
+        done = children.run(command, alone=False, env=environ, stdout=sys.stderr)
         from sdbackends.survey import read  # imported late: it imports torch
 
         return done.returncode, read(file)

@@ -152,6 +152,9 @@ def _files(named: Sequence[Path]) -> list[Path]:
         else:
             # Shells leave a pattern as it is where nothing matches or `**` is unknown to them.
             matching = [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
+        if matching != [path]:
+            # Whatever else has such a name, a pipe for one, was not written by a run.
+            matching = [item for item in matching if item.is_file()]
         if not matching:
             raise UsageError(
                 "there are no results to report on",

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from sdbackends.errors import BackendNotReadyError, SdError, UsageError
+from sdbackends.in_words import in_all_words
 
 if TYPE_CHECKING:
     from sdbackends.engines.base import EngineContext, GraphEngine, ModuleEngine
@@ -53,7 +54,7 @@ def create(engine: str, context: EngineContext) -> GraphEngine | ModuleEngine:
         raise
     except Exception as error:
         raise BackendNotReadyError(
-            f"the engine {engine!r} could not be started", why=f"{type(error).__name__}: {error}"
+            f"the engine {engine!r} could not be started", why=in_all_words(error)
         ) from error
     return made
 
@@ -67,7 +68,7 @@ def _class(engine: str) -> Any:
     except Exception as error:
         raise BackendNotReadyError(
             f"the engine {engine!r} cannot be imported",
-            why=f"{type(error).__name__}: {error}",
+            why=in_all_words(error),
             mend=f"try `python -c 'from {module} import {name}'`; a folder is made known by "
             "PYTHONPATH",
         ) from error

@@ -5,7 +5,7 @@ are two kinds, told apart by what they start from:
 
 * `GraphEngine` (jax, oneflow, …) starts from the captured graph and the weights. It is asked
   first what it cannot run (`unsupported`), and answers with all of it at once.
-* `ModuleEngine` (torch, compile) starts from the torch module itself and captures in its own way.
+* `ModuleEngine` (compile) compiles the graphs of torch functions that Dynamo traces, as they are.
 
 Neither knows diffusers. Failures are raised as `BuildError` or `RunError` (anything else is
 wrapped by the router); falling back to eager is the router's work, not the engine's.
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from sdbackends.capture.graph import Graph
 
     Tensors = Mapping[str, torch.Tensor]
-
-#: run(call, args, kwargs) -> what call(*args, **kwargs) returns
-ModuleCall = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
 
 
 @dataclass(frozen=True)
@@ -91,16 +88,27 @@ class Program(ABC):
 
     @abstractmethod
     def rebind(self, weights: Tensors) -> None:
-        """Take these weights (same names, shapes, dtypes) from the next call on."""
+        """Take these weights (same names, shapes, dtypes) from the next call on.
+
+        Called before a call whenever a weight is another tensor than before, or its `data_ptr`,
+        its strides or its version are others. What leaves none of these traces (an edit through
+        `.data` or through a NumPy view) the program finds by itself, see `GraphEngine.build`.
+        """
 
     def close(self) -> None:  # noqa: B027  (most programs hold nothing that must be given back)
         """Give back what the program holds outside Python's own memory."""
 
 
 class GraphEngine(ABC):
-    """An engine that runs captured graphs."""
+    """An engine that runs captured graphs.
+
+    Attributes:
+        survives_fork: a child of this process can call what was built before it was forked. A
+            runtime with threads of its own would hang there: the child's models run on eager torch.
+    """
 
     name: str
+    survives_fork: bool = False
 
     def __init__(self, context: EngineContext) -> None:
         self.context = context
@@ -117,28 +125,31 @@ class GraphEngine(ABC):
     def build(self, graph: Graph, weights: Tensors, constants: Tensors) -> Program:
         """The graph as a program. Names in `weights` and `constants` are the graph's `key`s.
 
-        `weights` are the model's live parameters and buffers: an engine that lays one out anew
-        points `parameter.data` at a strided view of the new buffer, and restores it in `close`. A
-        floating weight must share memory with its parameter: an edit through `parameter.data`
-        bumps no version, so a copy would go stale with nobody noticing.
+        `weights` are the model's live parameters and buffers, and they stay the script's: an engine
+        never changes their storage, strides or `data_ptr`, nor points `parameter.data` elsewhere.
+        It reads a weight in place where it can. Of one that it needs otherwise (in another order,
+        dtype, place or process) it keeps a copy of its own, and its program notices every edit
+        before it answers: `engines/weight_copies.py` does both.
 
         Raises:
             BuildError: the runtime refused.
         """
 
     def close(self) -> None:  # noqa: B027
-        """Undo what building changed in the weights; end workers."""
+        """End the programs, give back the copies of weights; end workers."""
 
 
 class ModuleEngine(ABC):
-    """An engine that starts from the torch module.
+    """An engine that starts from Dynamo's graphs.
 
     Attributes:
         frozen: programs hold copies of the weights, so an edited weight needs a new build.
         any_shape: one program serves every shape of its inputs.
+        survives_fork: as for a `GraphEngine`.
     """
 
     name: str
+    survives_fork: bool = True
     frozen: bool = False
     any_shape: bool = False
 
@@ -150,14 +161,16 @@ class ModuleEngine(ABC):
         """Version of the runtime, as it goes into cache keys."""
 
     def prepare(self, module: torch.nn.Module) -> None:  # noqa: B027
-        """Change the module once, before its first call, as the options say; undone by `close`."""
+        """Change the module once, before its first call, as the options say; undone by `close`.
+
+        Its parameters and buffers keep their storage and strides, as for a `GraphEngine`.
+        """
 
     @abstractmethod
-    def build_module(self, call: Callable[..., Any]) -> ModuleCall:
-        """A program for one signature of `call`, the module's own forward.
+    def compile(self, graph: torch.fx.GraphModule, inputs: list[Any]) -> Callable[..., Any]:
+        """A program for one of Dynamo's graphs, called as the graph itself is.
 
-        It takes `call`, the arguments and the keywords, and must not keep `call` itself: a
-        program that held its model would keep it alive for ever. It may compile at its first call.
+        `inputs` are the arguments of the call for which it was traced, weights among them.
         """
 
     def compiled_from_cache(self) -> int:

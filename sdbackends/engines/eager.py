@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
-from sdbackends.engines.base import EngineContext, ModuleCall, ModuleEngine
+from sdbackends.engines.base import EngineContext, ModuleEngine
 from sdbackends.engines.options import take
 
 
 class EagerEngine(ModuleEngine):
-    """Runs the module's own forward. Every other engine is compared with this one."""
+    """Runs the graph as torch does. The router sends it no call."""
 
     name = "eager"
 
@@ -23,5 +23,5 @@ class EagerEngine(ModuleEngine):
     def version(self) -> str:
         return torch.__version__
 
-    def build_module(self, call: Callable[..., Any]) -> ModuleCall:
-        return lambda call, args, kwargs: call(*args, **kwargs)
+    def compile(self, graph: torch.fx.GraphModule, inputs: list[Any]) -> Callable[..., Any]:
+        return graph

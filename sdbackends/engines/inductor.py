@@ -1,30 +1,31 @@
-"""torch.compile: the module's own forward, captured by Dynamo and compiled by inductor.
+"""torch.compile's own compiler: Dynamo's graphs, compiled by inductor.
 
 The one engine that does not start from our capture: Dynamo's graphs are what inductor is tuned
-for. Each call signature gets a `torch.compile` of its own with static shapes (option `dynamic`:
-one for all sizes). Dynamo's own silent way out, eager after too many recompilations, is turned
-into an error, so that the router can say it.
+for. Shapes are static (option `dynamic`: one program for all sizes).
 """
 
 from __future__ import annotations
 
-import os
+import copy
+import traceback
+import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FunctionType
 from typing import Any
 
 import torch
 from torch.utils import _pytree as pytree
 
-from sdbackends.capture.unrolling import refuse_long
-from sdbackends.engines.base import EngineContext, ModuleCall, ModuleEngine
+from sdbackends import undoing
+from sdbackends.capture.size_limit import refuse_long
+from sdbackends.engines.base import EngineContext, ModuleEngine
+from sdbackends.engines.inductor_folder import ProgramFolder
+from sdbackends.engines.inductor_frozen import Frozen, weight_places
+from sdbackends.engines.inductor_layout import with_channels_last
 from sdbackends.engines.options import take
-from sdbackends.errors import SdError
 
 _OPTIONS: dict[str, tuple[Any, ...]] = {
-    "mode": ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"),
+    "mode": ("default", "auto", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"),
     "freezing": (False, True),
     "channels_last": (False, True),
     "fused_qkv": (False, True),
@@ -34,9 +35,6 @@ _OPTIONS: dict[str, tuple[Any, ...]] = {
 #: the one before. Pipelines keep results: a second text encoder's beside the first one's, a
 #: scheduler's history of predictions.
 _RECORDING = ("reduce-overhead", "max-autotune")
-#: A program serves one signature; what recompiles beyond this is changing under our feet.
-_RECOMPILE_LIMIT = 32
-_CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 
 
 class InductorEngine(ModuleEngine):
@@ -50,66 +48,71 @@ class InductorEngine(ModuleEngine):
         self.frozen = bool(self._options["freezing"])
         self.any_shape = bool(self._options["dynamic"])
         self._undo: list[Callable[[], None]] = []
-        if context.cache_dir is not None:
-            self._keep_programs_in(str(context.cache_dir))
+        self._folder = ProgramFolder(context.cache_dir)
+        self._undo.append(self._folder.close)
 
     def version(self) -> str:
         return torch.__version__
 
     def prepare(self, module: torch.nn.Module) -> None:
-        """Fuse the query, key and value projections and lay the weights out, as the options say."""
+        """Fuse the query, key and value projections, if the options say so."""
         fuse = getattr(module, "fuse_qkv_projections", None)
         if self._options["fused_qkv"] and callable(fuse):
             fuse()
-            unfuse = getattr(module, "unfuse_qkv_projections", None)
-            if callable(unfuse):
-                self._undo.append(unfuse)
+            self._undo.append(_unfusing(module))
+
+    def compile(self, graph: torch.fx.GraphModule, inputs: list[Any]) -> Callable[..., Any]:
+        from torch._inductor.utils import clear_caches
+
+        refuse_long(graph)
+        mode = _mode_for(self._options["mode"], inputs)
+        rebuilt: set[Path] = set()
+        while True:
+            try:
+                program = self._compile(graph, inputs, mode)
+                break
+            except Exception as error:
+                if self._folder.replace_full():
+                    continue
+                damaged = _damaged(error)
+                if damaged is None or damaged in rebuilt:
+                    raise
+                rebuilt.add(damaged)
+                damaged.unlink(missing_ok=True)
+                clear_caches()  # inductor remembers what it has loaded of it
+        return _recorded(program) if mode in _RECORDING else program
+
+    def _compile(
+        self, graph: torch.fx.GraphModule, inputs: list[Any], mode: str
+    ) -> Callable[..., Any]:
+        if self.frozen:
+            # Weights become constants, which inductor lays out by itself.
+            return Frozen(
+                lambda args: self._run(graph, args, mode, freezing=True),
+                lambda args: self._run(graph, args, mode),
+                inputs,
+                weight_places(graph),
+            )
         if self._options["channels_last"]:
-            _lay_out(module, torch.channels_last)
-            self._undo.append(lambda: _lay_out(module, torch.contiguous_format))
+            inputs, wrap = with_channels_last(graph, inputs)
+            return wrap(self._run(graph, inputs, mode))
+        return self._run(graph, inputs, mode)
 
-    def build_module(self, call: Callable[..., Any]) -> ModuleCall:
-        from torch._dynamo.exc import BackendCompilerFailed
+    def _run(
+        self, graph: torch.fx.GraphModule, inputs: list[Any], mode: str, *, freezing: bool = False
+    ) -> Callable[..., Any]:
+        import torch._inductor.config
+        from torch._inductor import list_mode_options
+        from torch._inductor.compile_fx import compile_fx
 
-        mode = self._options["mode"]
-        # Dynamo keeps what it compiled on the code object: a copy of its own for each program
-        # means that programs neither share its recompilation limit nor outlive their model.
-        fresh = FunctionType(_forward.__code__.replace(), globals())
-        compiled = torch.compile(fresh, backend=_inductor(mode), dynamic=self.any_shape)
-
-        def run(call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            rebuilt: set[Path] = set()
-            with self._configured():
-                while True:
-                    try:
-                        return compiled(call, args, kwargs)
-                    except BackendCompilerFailed as failed:
-                        error = failed.inner_exception
-                        if isinstance(error, SdError):
-                            raise error from None
-                        library = _damaged(error)
-                        if library is None or library in rebuilt:
-                            raise
-                        rebuilt.add(library)
-                        library.unlink(missing_ok=True)
-
-        def run_graph(
-            call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-        ) -> Any:
-            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
-            return pytree.tree_map_only(torch.Tensor, torch.clone, run(call, args, kwargs))
-
-        return run_graph if mode in _RECORDING else run
-
-    def _keep_programs_in(self, folder: str) -> None:
-        """Inductor's cache in our folder, unless the user chose one for it."""
-        from torch._inductor.runtime.cache_dir_utils import default_cache_dir
-
-        before = os.environ.get(_CACHE_VARIABLE)
-        # Importing inductor writes its default there, which nobody chose.
-        if before in (None, os.path.abspath(default_cache_dir())):
-            os.environ[_CACHE_VARIABLE] = folder
-            self._undo.append(lambda: _restore_variable(before))
+        # A graph of its own: inductor rewrites it, and eager torch may have to run this one.
+        own = torch.fx.GraphModule(graph, copy.deepcopy(graph.graph))
+        own.meta = graph.meta
+        options = list_mode_options(mode)
+        with torch._inductor.config.patch(freezing=freezing):
+            program: Any = compile_fx(own, inputs, config_patches=options)
+        compiled: Callable[..., Any] = program
+        return compiled
 
     def compiled_from_cache(self) -> int:
         """How many graphs inductor has read from its cache directory in this process so far."""
@@ -118,65 +121,78 @@ class InductorEngine(ModuleEngine):
         return int(counters["inductor"]["fxgraph_cache_hit"])
 
     def close(self) -> None:
-        while self._undo:
-            self._undo.pop()()
-
-    @contextmanager
-    def _configured(self) -> Iterator[None]:
-        import torch._dynamo.config
-        import torch._inductor.config
-
-        with (
-            torch._dynamo.config.patch(
-                recompile_limit=_RECOMPILE_LIMIT,
-                fail_on_recompile_limit_hit=True,
-            ),
-            torch._inductor.config.patch(freezing=self.frozen),
-        ):
-            yield
+        steps = [("a change of inductor's", undo) for undo in reversed(self._undo)]
+        self._undo.clear()
+        undoing.run_all(steps)
 
 
-def _inductor(mode: str) -> Callable[[torch.fx.GraphModule, list[Any]], Any]:
-    """What `torch.compile(mode=mode)` calls with Dynamo's graph, for graphs of a size it can do."""
-    from torch._inductor import list_mode_options
-    from torch._inductor.compile_fx import compile_fx
+def _mode_for(mode: str, inputs: list[Any]) -> str:
+    """What "auto" stands for: CUDA graphs where a GPU runs the graph, nothing elsewhere.
 
-    options = list_mode_options(mode)
+    At a pipeline's batch sizes a GPU is done with a kernel before the next one is launched.
+    """
+    if mode != "auto":
+        return mode
+    on_gpu = any(isinstance(one, torch.Tensor) and one.is_cuda for one in inputs)
+    return "reduce-overhead" if on_gpu else "default"
 
-    def inductor(graph: torch.fx.GraphModule, inputs: list[Any]) -> Any:
-        refuse_long(graph)
-        return compile_fx(graph, inputs, config_patches=options)
 
-    return inductor
+def _recorded(program: Callable[..., Any]) -> Callable[..., Any]:
+    """A program whose results live in a CUDA graph's memory gives copies of them."""
+
+    def run(*args: Any) -> Any:
+        torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+        return pytree.tree_map_only(torch.Tensor, torch.clone, program(*args))
+
+    close = getattr(program, "close", None)
+    if close is not None:
+        run.close = close  # type: ignore[attr-defined]
+    return run
 
 
 def _damaged(error: Exception) -> Path | None:
-    """The library in inductor's cache that could not be loaded, if that is what was wrong.
+    """The file in inductor's cache that could not be used, if that is what was wrong.
 
-    The linker writes into the cache. Where it is killed (memory that ran out), a part of a library
-    stays there, and inductor takes it for the whole in every later process.
+    The compiler, the linker and inductor write into the cache. Where one is killed (power that
+    failed, memory that ran out), a part of a library or of a program in Python stays there, and
+    inductor takes it for the whole in every later process.
     """
     from torch._inductor.runtime.cache_dir_utils import cache_dir
 
-    if not isinstance(error, ImportError) or error.path is None:
-        return None
-    library = Path(error.path)
-    return library if library.is_relative_to(cache_dir()) else None
+    folder = Path(cache_dir())
+    cause: BaseException | None = error
+    seen: set[int] = set()  # an error may wrap itself
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        for name in _files_of(cause):
+            path = Path(name)
+            if path.is_relative_to(folder) and path.is_file():
+                return path
+        # inductor wraps what it could not load.
+        inner = getattr(cause, "inner_exception", None)
+        cause = inner or cause.__cause__ or cause.__context__
+    return None
 
 
-def _forward(call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    return call(*args, **kwargs)
+def _files_of(error: BaseException) -> Iterator[str]:
+    """The files that an error is about: a library, a text that is no Python, a module, a frame."""
+    if isinstance(error, ImportError) and error.path:
+        yield error.path
+    if isinstance(error, SyntaxError) and error.filename:
+        yield error.filename
+    if isinstance(error, AttributeError):
+        yield getattr(error.obj, "__file__", None) or ""
+    frames = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    yield from reversed(frames)
 
 
-def _lay_out(module: torch.nn.Module, memory_format: torch.memory_format) -> None:
-    """Every weight of a 2D convolution; `Module.to` refuses a model with a 3D one beside them."""
-    for tensor in (*module.parameters(), *module.buffers()):
-        if tensor.dim() == 4:
-            tensor.data = tensor.data.to(memory_format=memory_format)
+def _unfusing(module: torch.nn.Module) -> Callable[[], None]:
+    """What undoes the fusing; it must not keep the model alive until then."""
+    held = weakref.ref(module)
 
+    def unfuse() -> None:
+        call = getattr(held(), "unfuse_qkv_projections", None)
+        if callable(call):
+            call()
 
-def _restore_variable(before: str | None) -> None:
-    if before is None:
-        os.environ.pop(_CACHE_VARIABLE, None)
-    else:
-        os.environ[_CACHE_VARIABLE] = before
+    return unfuse

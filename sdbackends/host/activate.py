@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from sdbackends import say
 from sdbackends.errors import SdError, UsageError
+from sdbackends.events import Listeners
 from sdbackends.host.imports import when_imported
 from sdbackends.host.overlay import Overlay
 from sdbackends.resources import check_backend
@@ -27,6 +28,7 @@ _MODEL_LIBRARIES = ("diffusers", "transformers")
 
 _T = TypeVar("_T")
 _stack: list[Session] = []
+_was_active = False
 
 
 class Session:
@@ -35,6 +37,7 @@ class Session:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.overlay = Overlay()
+        self.listeners = Listeners()
         self._routed = False
 
     def __enter__(self) -> Session:
@@ -46,7 +49,12 @@ class Session:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close()
+        try:
+            self.close()
+        except SdError as still_on:
+            if error is None:
+                raise
+            say.warn(str(still_on))  # the script's own error goes on
 
     def close(self) -> None:
         """Restore everything that this session changed; a second call does nothing.
@@ -74,21 +82,33 @@ class Session:
             self._routed = True
             from sdbackends import route
 
-            route.install(self.settings, self.overlay)
+            observer = strategy = None
             if self.settings.measure is not None:
-                # After the router, so that it stands in front of it.
-                from sdbackends.measure import observer
+                from sdbackends.measure.observer import Observer
 
-                observer.lay(self.settings.measure, self.overlay)
+                observer = Observer(self.settings.measure, self.overlay)
+                self.listeners.add(observer)
             if self.settings.survey is not None:
-                from sdbackends import survey
+                from sdbackends.survey import Survey
 
-                survey.lay(self.settings.survey, self.overlay)
+                survey = Survey(self.settings.survey)
+                self.listeners.add(survey)
+                strategy = survey.build
+                survey.keep_pictures_from_saving(self.overlay)
+            route.install(self.settings, self.overlay, [self.listeners], strategy)
+            if observer is not None:
+                # After the router, so that it stands in front of it.
+                observer.watch()
 
 
 def active() -> Session | None:
     """The session that holds at present: the innermost one."""
     return _stack[-1] if _stack else None
+
+
+def was_active() -> bool:
+    """Whether this process has had any session so far."""
+    return _was_active
 
 
 def enable(settings: Settings) -> Session:
@@ -148,7 +168,9 @@ def _enter(settings: Settings) -> None:
 
 def _begin(settings: Settings, guard: Callable[[Callable[[], None]], None]) -> Session:
     """`guard` runs what happens later, inside the import of a library."""
+    global _was_active
     _check(settings)
+    _was_active = True
     session = Session(settings)
     _stack.append(session)
     try:

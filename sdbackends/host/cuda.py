@@ -2,9 +2,10 @@
 
 `lay` takes an overlay and makes everything that a script written for a GPU does with "cuda" work:
 factories, conversions, modules, generators, autocast, checkpoints, and `torch.cuda` (cuda_api.py).
-Factories need no replaced function: PyTorch's dispatcher gets kernels for its CUDA key that
-allocate on the CPU, so `torch.randn` and its kind cost nothing extra and stay traceable by
-torch.compile and torch.export. Tensors and models say `device: cpu`, which is where they are.
+Factories allocate on the CPU because PyTorch's dispatcher gets kernels for its CUDA key that do, so
+`torch.randn` and its kind stay traceable by torch.compile and torch.export; what must be replaced
+keeps the looks of torch's own (stand_in.py). Tensors and models say `device: cpu`, which is where
+they are.
 """
 
 from __future__ import annotations
@@ -12,16 +13,19 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable
+from types import BuiltinFunctionType
 from typing import Any
 
 import torch
 import torch.utils._device
 
 from sdbackends import say
-from sdbackends.host import cuda_api
+from sdbackends.host import cuda_api, cuda_types, stand_in
 from sdbackends.host.overlay import Overlay
 
 CPU = torch.device("cpu")
+#: Makes `torch.Generator("cuda")`, where that is not torch's own on the CPU (random.py).
+cuda_generator: Callable[[], Any] | None = None
 _laid = False
 _used = False
 
@@ -59,10 +63,15 @@ def is_used() -> bool:
     return _used
 
 
-def first_use() -> None:
-    """Say once what "cuda" means here."""
+def note_use() -> None:
+    """From here on the script is one for a GPU."""
     global _used
     _used = True
+
+
+def first_use() -> None:
+    """Note it, and say once what "cuda" means here."""
+    note_use()
     say.warn_once("no cuda", "no CUDA here: 'cuda' means torch on the CPU")
 
 
@@ -79,6 +88,7 @@ def lay(overlay: Overlay) -> None:
     _lay_contexts(overlay)
     _lay_generator(overlay)
     _lay_load(overlay)
+    cuda_types.lay(overlay)
     cuda_api.lay(overlay)
     _forget_traced_names(overlay)
 
@@ -104,52 +114,75 @@ def _lay_dispatch(overlay: Overlay) -> None:
         op = getattr(getattr(aten, packet), overload or "default")
         library.impl(name, elsewhere(op), "CUDA", allow_override=True)  # type: ignore[no-untyped-call]
     # The bindings call this before the first tensor on "cuda" is made.
-    overlay.set(torch.cuda, "_lazy_init", first_use)
+    overlay.set(torch.cuda, "_lazy_init", cuda_api.like(torch.cuda._lazy_init, first_use))
 
 
 def _lay_tensors(overlay: Overlay) -> None:
-    real_to, real_pin = torch.Tensor.to, torch.Tensor.pin_memory
+    def to(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(self: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+            args = tuple(on_cpu(arg) for arg in args[:1]) + args[1:]
+            if "device" in kwargs:
+                kwargs["device"] = on_cpu(kwargs["device"])
+            return real(self, *args, **kwargs)
 
-    @functools.wraps(real_to)
-    def to(self: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-        args = tuple(on_cpu(arg) for arg in args[:1]) + args[1:]
-        if "device" in kwargs:
-            kwargs["device"] = on_cpu(kwargs["device"])
-        return real_to(self, *args, **kwargs)
+        return call
 
-    @functools.wraps(torch.Tensor.cuda)
+    real_to = torch.Tensor.to
+
     def cuda(
         self: torch.Tensor, device: Any = None, non_blocking: bool = False, **kwargs: Any
     ) -> torch.Tensor:
         first_use()
         return real_to(self, CPU, **kwargs)
 
-    @functools.wraps(real_pin)
     def pin_memory(self: torch.Tensor, device: Any = None) -> torch.Tensor:
         return self
 
-    @functools.wraps(torch.Tensor.record_stream)
     def record_stream(self: torch.Tensor, stream: Any) -> None: ...
 
-    overlay.set(torch.Tensor, "record_stream", record_stream)
-    overlay.set(torch.Tensor, "to", to)
-    overlay.set(torch.Tensor, "cuda", cuda)
-    overlay.set(torch.Tensor, "pin_memory", pin_memory)
-    overlay.set(torch.Tensor, "new_tensor", _naming_no_cuda(torch.Tensor.new_tensor))
-    # These convert inside the binding, and ask for the current CUDA device there.
-    for name in ("tensor", "as_tensor", "asarray", "sparse_coo_tensor", "sparse_csr_tensor"):
-        overlay.set(torch, name, _naming_no_cuda(getattr(torch, name)))
+    stand_in.lay(overlay, torch.Tensor, "cuda", lambda _: cuda)
+    stand_in.lay(overlay, torch.Tensor, "pin_memory", lambda _: pin_memory)
+    stand_in.lay(overlay, torch.Tensor, "record_stream", lambda _: record_stream)
+    stand_in.lay(overlay, torch.Tensor, "to", to)
+    stand_in.lay(overlay, torch.Tensor, "new_tensor", _naming_no_cuda)
+    # Some of these convert inside the binding, and ask for the current CUDA device there. All of
+    # them refuse `device=0` and `pin_memory` without a GPU.
+    constructors = torch.utils._device._device_constructors()
+    for name, function in list(vars(torch).items()):
+        if isinstance(function, BuiltinFunctionType) and function in constructors:
+            stand_in.lay(overlay, torch, name, _FIRST.get(name, _naming_no_cuda_by_keyword))
+    for name in ("empty", "zeros", "ones", "full", "rand", "randn", "randint"):
+        stand_in.lay(overlay, torch, f"{name}_like", _naming_no_cuda_by_keyword)
+    for name in ("empty", "zeros", "ones", "full", "empty_strided"):
+        stand_in.lay(overlay, torch.Tensor, f"new_{name}", _naming_no_cuda_by_keyword)
 
 
 def _naming_no_cuda(real: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(real)
     def call(*args: Any, **kwargs: Any) -> Any:
         if "device" in kwargs:
             kwargs["device"] = on_cpu(kwargs["device"])
+        kwargs.pop("pin_memory", None)
         rest = (CPU if isinstance(a, torch.device) and means_cuda(a) else a for a in args[1:])
         return real(*args[:1], *rest, **kwargs)
 
     return call
+
+
+def _naming_no_cuda_by_keyword(real: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        device = kwargs.get("device")
+        if device is not None:
+            kwargs["device"] = on_cpu(device)
+        if kwargs.get("pin_memory"):
+            del kwargs["pin_memory"]
+        return real(*args, **kwargs)
+
+    return call
+
+
+_CONVERTING = "tensor as_tensor asarray sparse_coo_tensor sparse_csr_tensor sparse_csc_tensor"
+_CONVERTING += " sparse_bsr_tensor sparse_bsc_tensor sparse_compressed_tensor"
+_FIRST = dict.fromkeys(_CONVERTING.split(), _naming_no_cuda)
 
 
 def _lay_modules(overlay: Overlay) -> None:
@@ -173,6 +206,8 @@ def _lay_modules(overlay: Overlay) -> None:
 
 def _lay_contexts(overlay: Overlay) -> None:
     """`torch.autocast("cuda")`, `with torch.device("cuda")`, `torch.set_default_device`."""
+    from sdbackends.host import precision  # late: it asks here whether "cuda" was named
+
     autocast = torch.amp.autocast_mode.autocast
     real_autocast = autocast.__init__
 
@@ -185,20 +220,25 @@ def _lay_contexts(overlay: Overlay) -> None:
         *args: Any,
         **kwargs: Any,
     ) -> None:
-        if device_type == "cuda":
-            if enabled:  # models switch it off for a few lines, wherever they run
-                first_use()
-            device_type = "cpu"
-            dtype = torch.bfloat16 if dtype is torch.float16 else dtype
-        real_autocast(self, device_type, dtype, enabled, *args, **kwargs)
+        if device_type != "cuda":
+            return real_autocast(self, device_type, dtype, enabled, *args, **kwargs)
+        if enabled:  # models switch it off for a few lines, wherever they run
+            first_use()
+        here = precision.of_autocast(torch.float16 if dtype is None else dtype)
+        real_autocast(self, "cpu", torch.bfloat16, enabled, *args, **kwargs)
+        # Set after it: the constructor switches float32 off, and then tensors of two dtypes, which
+        # autocast brings together, would meet.
+        self.fast_dtype = here
 
     context = torch.utils._device.DeviceContext
     real_context = context.__init__
 
     @functools.wraps(real_context)
     def init_context(self: Any, device: Any) -> None:
-        # With an index no binding asks for the current CUDA device.
-        real_context(self, torch.device("cuda:0") if means_cuda(device) else device)
+        if means_cuda(device):
+            first_use()
+            device = torch.device("cuda:0")  # with an index no binding asks for the current one
+        real_context(self, device)
 
     overlay.set(autocast, "__init__", init_autocast)
     overlay.set(context, "__init__", init_context)
@@ -208,20 +248,33 @@ def _lay_generator(overlay: Overlay) -> None:
     real = torch.Generator
 
     class OfAnyDevice(type(real)):  # type: ignore[misc]
+        """What torch's own class answers, also where a script compares classes."""
+
         def __instancecheck__(cls, instance: Any) -> bool:
-            return isinstance(instance, real)
+            return cls.__subclasscheck__(type(instance))
 
         def __subclasscheck__(cls, subclass: type) -> bool:
-            return issubclass(subclass, real)
+            return issubclass(subclass, real) if cls is Generator else cls in subclass.__mro__
+
+        def __eq__(cls, other: object) -> bool:
+            return cls is other or (cls is Generator and other is real)
+
+        def __hash__(cls) -> int:
+            return hash(real) if cls is Generator else type.__hash__(cls)
 
     class Generator(real, metaclass=OfAnyDevice):  # type: ignore[misc, valid-type]
         def __new__(cls, device: Any = "cpu") -> Any:
-            return real(device=on_cpu(device))
+            if cuda_generator is not None and cls is Generator and means_cuda(device):
+                first_use()
+                return cuda_generator()
+            make: Callable[..., Any] = real.__new__
+            return make(real if cls is Generator else cls, on_cpu(device))
 
     Generator.__doc__ = real.__doc__
     # Pickles name the class: they must be readable without sdbackends too.
-    Generator.__module__, Generator.__qualname__ = "torch", "Generator"
+    Generator.__module__, Generator.__qualname__ = real.__module__, real.__qualname__
     overlay.set(torch, "Generator", Generator)
+    overlay.set(torch._C, "Generator", Generator)
 
 
 def _lay_load(overlay: Overlay) -> None:
@@ -231,20 +284,38 @@ def _lay_load(overlay: Overlay) -> None:
     def load(f: Any, map_location: Any = None, *args: Any, **kwargs: Any) -> Any:
         return real(f, _location_here(map_location), *args, **kwargs)
 
-    overlay.set(torch, "load", load)
-    overlay.set(torch.serialization, "load", load)
+    overlay.set_function(torch, "load", load)
+    real_jit = torch.jit.load
+
+    @functools.wraps(real_jit)
+    def load_jit(f: Any, map_location: Any = None, *args: Any, **kwargs: Any) -> Any:
+        # A file that was saved on a GPU names "cuda" for its tensors.
+        place = CPU if map_location is None else on_cpu(map_location)
+        return real_jit(f, place, *args, **kwargs)  # type: ignore[no-untyped-call]
+
+    overlay.set_function(torch.jit, "load", load_jit)
 
 
 def _location_here(map_location: Any) -> Any:
-    if map_location is None:
-        # A checkpoint that was saved on a GPU names "cuda" for its tensors.
-        return lambda storage, location: storage if means_cuda(location) else None
-    if isinstance(map_location, dict):
-        return {
-            "cuda:0": "cpu",
-            **{here: on_cpu(there) for here, there in map_location.items()},
-        }
-    return on_cpu(map_location)
+    """What torch.load is given: a checkpoint that was saved on a GPU names "cuda" besides."""
+    if map_location is not None and not callable(map_location) and not hasattr(map_location, "get"):
+        return on_cpu(map_location)
+
+    def restore(storage: Any, location: str) -> Any:
+        there: Any = location
+        if callable(map_location):
+            found = map_location(storage, location)
+            if found is not None:
+                return found
+        elif map_location is not None:
+            there = map_location.get(location, location)
+            on_cpu(there)
+        if means_cuda(there):
+            return storage
+        by_default: Callable[..., Any] = torch.serialization.default_restore_location
+        return by_default(storage, str(there))
+
+    return restore
 
 
 def _forget_traced_names(overlay: Overlay) -> None:

@@ -1,14 +1,17 @@
 """`torch.cuda` on a machine without CUDA: every name that scripts use gives a harmless answer.
 
-What only *does* something does nothing. For questions it matters who asks, which is read from the
-caller's module: a script hears that there is a GPU, because `device = "cuda" if is_available()` and
-`assert torch.cuda.is_available()` shall both pass; libraries of the torch family hear what plain
-torch says on this machine, because they would go on to use CUDA itself.
+What only *does* something does nothing. `is_available()` answers for the device that the models
+run on: True where the engine has a GPU, else False, and `SD_CUDA=1` makes it True for scripts that
+refuse to start without. Where it is True it matters who asks, which is read from the caller's
+module: libraries of the torch family hear what plain torch says on this machine, because they would
+go on to use CUDA itself.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import inspect
 import os
 import sys
 import time
@@ -18,6 +21,7 @@ from typing import Any
 
 import torch
 
+from sdbackends.host import activate, gpu
 from sdbackends.host.imports import when_imported
 from sdbackends.host.overlay import Overlay
 
@@ -27,6 +31,7 @@ HONEST = {
     *("diffusers", "transformers", "accelerate", "peft", "safetensors", "huggingface_hub"),
     *("optimum", "xformers", "sdbackends"),
 }
+#: What plain torch says without CUDA, where it says anything.
 _HONEST_ANSWERS: dict[str, Any] = {
     "is_available": False,
     "is_initialized": False,
@@ -36,24 +41,29 @@ _HONEST_ANSWERS: dict[str, Any] = {
 }
 #: Modules of torch.compile that copy names of torch.cuda into classes when they are imported.
 _KEEPERS = ("torch._dynamo.device_interface", "torch._dynamo.variables.streams")
-_NAME = "CPU (CUDA stand-in of sdbackends)"
+_GPU_NAME = "CPU (CUDA stand-in of sdbackends)"
 #: The GPU that the stand-in plays, where a number is asked for: an A100, as in philox.py.
 CAPABILITY = (8, 0)
 _GIB = 1 << 30
 
 
+def is_available() -> bool:
+    """Whether a script hears that there is CUDA: the models run on a GPU, or `SD_CUDA=1`."""
+    session = activate.active()
+    return session is not None and (session.settings.cuda or gpu.runs_models(session.settings))
+
+
 def lay(overlay: Overlay) -> None:
     """Replace the names of `torch.cuda`; `seed` functions seed torch's own generator."""
-    stand_ins: dict[str, Any] = {"Event": Event, "Stream": Stream, "device": _Device}
-    stand_ins |= {name: _own(name, action) for name, action in _actions().items()}
-    stand_ins |= {name: _depends_on_who_asks(name, a) for name, a in _answers().items()}
-    real = {stand_in: overlay.set(torch.cuda, n, stand_in) for n, stand_in in stand_ins.items()}
+    stand_ins: dict[str, Any] = {kind.__name__: kind for kind in _CLASSES}
+    stand_ins |= {n: like(getattr(torch.cuda, n), action) for n, action in _actions().items()}
+    stand_ins |= {n: _depends_on_who_asks(n, answer) for n, answer in _answers().items()}
+    real = {own: overlay.set_function(torch.cuda, n, own) for n, own in stand_ins.items()}
     for module in _KEEPERS:
         when_imported(module, lambda m: _give_back(m, real), overlay)
     for name in ("range_push", "range_pop", "range_start", "range_end", "mark"):
-        overlay.set(torch.cuda.nvtx, name, _own(name, _nothing))
-    for name in ("manual_seed", "manual_seed_all", "get_rng_state", "set_rng_state"):
-        overlay.set(torch.cuda.random, name, getattr(torch.cuda, name))
+        overlay.set(torch.cuda.nvtx, name, like(getattr(torch.cuda.nvtx, name), _nothing))
+    overlay.set(torch.cuda, "default_generators", (torch.default_generator,))
 
 
 def _give_back(module: ModuleType, real: dict[Any, Any]) -> None:
@@ -67,27 +77,31 @@ def _give_back(module: ModuleType, real: dict[Any, Any]) -> None:
                 setattr(kind, name, staticmethod(own) if static else own)
 
 
-def _own(name: str, action: Callable[..., Any]) -> Callable[..., Any]:
-    """A function object for this name alone: torch.compile asks that no two names share one."""
+def like(real: Any, action: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that does `action` and looks like `real`.
 
+    One for each name: torch.compile asks that no two names share one.
+    """
+
+    @functools.wraps(real)
     def stand_in(*args: Any, **kwargs: Any) -> Any:
         return action(*args, **kwargs)
 
-    stand_in.__name__ = stand_in.__qualname__ = name
     return stand_in
 
 
 def _depends_on_who_asks(name: str, answer: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(getattr(torch.cuda, name))
     def stand_in(*args: Any, **kwargs: Any) -> Any:
         asking = str(sys._getframe(1).f_globals.get("__name__", ""))
-        if asking.partition(".")[0] not in HONEST:
-            return answer(*args, **kwargs)
-        if name in _HONEST_ANSWERS:
+        honest = asking.partition(".")[0] in HONEST
+        if name in _HONEST_ANSWERS and (honest or not is_available()):
             return _HONEST_ANSWERS[name]
+        if not honest:
+            return answer(*args, **kwargs)
         # The class and the words of a torch without CUDA, which such callers catch.
         raise AssertionError("Torch not compiled with CUDA enabled")
 
-    stand_in.__name__ = stand_in.__qualname__ = name
     return stand_in
 
 
@@ -98,7 +112,7 @@ def _answers() -> dict[str, Callable[..., Any]]:
         "device_count": lambda: 1,
         "current_device": lambda: 0,
         "is_bf16_supported": lambda including_emulation=True: True,
-        "get_device_name": lambda device=None: _NAME,
+        "get_device_name": lambda device=None: _GPU_NAME,
         "get_device_capability": lambda device=None: CAPABILITY,
         "get_device_properties": _properties,
         "get_arch_list": list,
@@ -106,6 +120,9 @@ def _answers() -> dict[str, Callable[..., Any]]:
         "can_device_access_peer": lambda device, peer_device: False,
         "utilization": lambda device=None: 0,
         "memory_usage": lambda device=None: 0,
+        "temperature": lambda device=None: 0,
+        "power_draw": lambda device=None: 0,
+        "clock_rate": lambda device=None: 0,
     }
 
 
@@ -119,13 +136,13 @@ def _actions() -> dict[str, Callable[..., Any]]:
     return {
         **dict.fromkeys(nothing.split(), _nothing),
         "get_sync_debug_mode": lambda: 0,
+        "is_current_stream_capturing": lambda: False,
         "memory_summary": lambda *args, **kwargs: "no CUDA here: no CUDA memory\n",
         "memory_snapshot": lambda *args, **kwargs: [],
         "list_gpu_processes": lambda device=None: "no CUDA here: no GPU processes",
         "stream": _stream,
         "current_stream": lambda device=None: Stream(),
         "default_stream": lambda device=None: Stream(),
-        "device_of": lambda obj: _Device(),
         "manual_seed": _seed,
         "manual_seed_all": _seed,
         "seed": lambda: _nothing(generator.seed()),
@@ -142,7 +159,7 @@ class Event:
     """Times on the CPU, where work is done when the call returns."""
 
     def __init__(
-        self, enable_timing: bool = False, blocking: bool = False, interprocess: bool = False
+        self, enable_timing: bool = False, blocking: bool = False, *args: Any, **kwargs: Any
     ) -> None:
         self._at: float | None = None
 
@@ -201,6 +218,10 @@ class _Device:
     def __exit__(self, *error: Any) -> None: ...
 
 
+class _DeviceOf(_Device):
+    """`with torch.cuda.device_of(tensor):`"""
+
+
 @contextlib.contextmanager
 def _stream(stream: Any) -> Iterator[None]:
     yield
@@ -209,7 +230,7 @@ def _stream(stream: Any) -> Iterator[None]:
 def _properties(device: Any = None) -> SimpleNamespace:
     major, minor = CAPABILITY
     return SimpleNamespace(
-        name=_NAME,
+        name=_GPU_NAME,
         major=major,
         minor=minor,
         total_memory=_memory("SC_PHYS_PAGES"),
@@ -234,3 +255,11 @@ def _seed(seed: int) -> None:
 
 
 def _nothing(*args: Any, **kwargs: Any) -> None: ...
+
+
+_CLASSES = (Event, Stream, _Device, _DeviceOf)
+for _kind, _name in zip(_CLASSES, ("Event", "Stream", "device", "device_of"), strict=True):
+    _real = getattr(torch.cuda, _name)
+    for _key in ("__module__", "__doc__", "__name__", "__qualname__"):
+        setattr(_kind, _key, getattr(_real, _key))
+    _kind.__signature__ = inspect.signature(_real)  # type: ignore[attr-defined]

@@ -13,7 +13,7 @@ from typing import Any
 
 from sdbackends import say
 from sdbackends.host import precision
-from sdbackends.host.cuda import means_cuda, on_cpu
+from sdbackends.host.cuda import means_cuda, note_use, on_cpu
 from sdbackends.host.imports import when_imported
 from sdbackends.host.overlay import Overlay
 
@@ -63,6 +63,7 @@ def _without_effect(real: Callable[..., Any]) -> Callable[..., None]:
         say.warn_once(
             ("switch", real.__name__), f"{real.__name__}() does nothing here: there is no GPU"
         )
+        note_use()
         precision.settle(self)  # it is for a GPU, as after `.to("cuda")`
 
     return switch

@@ -7,9 +7,12 @@ reverse order, and what did not exist before is deleted again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
+import sys
+from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from sdbackends import undoing
 
 _ABSENT: Any = object()
 
@@ -38,6 +41,14 @@ class Overlay:
         self._push(f"{_label(owner)}.{name}", restore)
         return seen
 
+    def set_function(self, owner: Any, name: str, value: Any) -> Any:
+        """`set`, also in the module that the function comes from: pickles look for it there."""
+        seen = self.set(owner, name, value)
+        home = sys.modules.get(getattr(seen, "__module__", None) or "")
+        if home is not None and home is not owner and vars(home).get(name) is seen:
+            self.set(home, name, value)
+        return seen
+
     def set_item(self, mapping: MutableMapping[Any, Any], key: Any, value: Any, label: str) -> None:
         """Replace `mapping[key]`; `label` says what the mapping is, for `changes`."""
         before = mapping.get(key, _ABSENT)
@@ -61,10 +72,12 @@ class Overlay:
         return tuple(self._names)
 
     def undo(self) -> None:
-        """Restore everything, newest first. A second call does nothing."""
+        """Restore everything, newest first, whatever a step raises. A second call does nothing."""
+        undoing.run_all(self._pop_all())
+
+    def _pop_all(self) -> Iterator[tuple[str, Callable[[], None]]]:
         while self._undo:
-            self._names.pop()
-            self._undo.pop()()
+            yield self._names.pop(), self._undo.pop()
 
     def _push(self, label: str, action: Callable[[], None]) -> None:
         self._names.append(label)

@@ -1,13 +1,16 @@
 """The dtype of the models: `SD_PRECISION`, and float16 on a machine without CUDA.
 
 `SD_PRECISION` is the dtype in which models are loaded, whatever `torch_dtype` the script names.
-Without CUDA float16 runs as bfloat16, because float16 takes minutes on a CPU, and under a backend
-that has no bfloat16 on a CPU both run as float32; the script's own float16 tensors stay as they
-are, and `tensor.numpy()` of a bfloat16 tensor gives the float16 values that the script expects.
+Where a script that names "cuda" has no CUDA, its float16 models run as float32: float16 takes
+minutes on a CPU, and bfloat16, which is faster on some, is less exact (`SD_PRECISION=bf16` chooses
+it). A script that never names "cuda" keeps its dtypes, as on plain torch. Under a backend that
+lacks a half precision on a CPU its models run as float32 in any case.
 A model changes when the script brings it to "cuda" or calls it, whatever comes first: until then it
 is what was loaded, and is saved as that. After loading, `.half()` and `.to(float16 or bfloat16)` of
-a model follow the same rule, while `.to(float32)` stays: pipelines upcast the autoencoder so. int8,
-where a backend has it, is an option of the engine and changes nothing here.
+a model follow the same rule, while `.to(float32)` stays: pipelines upcast the autoencoder so.
+Models are those of diffusers and transformers, and modules that hold one; any other module stays
+torch's own. The script's float16 tensors stay as they are. int8, where a backend has it, is an
+option of the engine and changes nothing here.
 """
 
 from __future__ import annotations
@@ -21,9 +24,10 @@ import torch
 from torch.utils._pytree import tree_map
 
 from sdbackends import say
-from sdbackends.host import activate, cuda
+from sdbackends.host import activate, cuda, gpu, stand_in
 from sdbackends.host.imports import when_imported
 from sdbackends.host.overlay import Overlay
+from sdbackends.machine import has_bf16_units
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _HALVES = (torch.float16, torch.bfloat16)
@@ -40,20 +44,19 @@ _laid = False
 
 
 def substituted() -> bool:
-    """Whether float16 runs as bfloat16 in this process at present."""
-    return cuda.is_laid()
+    """Whether models may have to run in another dtype than the script names, at present."""
+    if not cuda.is_laid():
+        return False
+    return cuda.is_used() or _chosen() is not None or any(map(_lacking, _HALVES))
 
 
 def of_model(asked: Any) -> Any:
     """The dtype for a model for which the script asks `asked` (None: it named none)."""
     chosen = _chosen()
     wanted = asked if chosen is None else chosen
-    if chosen is None and not cuda.is_used():
-        return wanted
-    dtype = _runnable(wanted)
-    if dtype is not wanted:
-        return dtype
-    if chosen is not None and asked is not dtype:
+    dtype = _runnable(wanted) if chosen is not None or cuda.is_used() else wanted
+    _advise(chosen)
+    if dtype is wanted and chosen is not None and asked is not dtype:
         instead = f" instead of {_name(asked)}" if asked is not None else ""
         say.warn_once(
             ("precision", asked, dtype),
@@ -62,15 +65,38 @@ def of_model(asked: Any) -> Any:
     return dtype
 
 
-def settle(thing: Any) -> None:
-    """Bring a model, or a pipeline's models, into what runs here; weights in float32 stay."""
-    if not substituted():
+def _advise(chosen: torch.dtype | None) -> None:
+    """bfloat16 was chosen to be fast, and is slow on a CPU that has no units for it."""
+    if chosen is not torch.bfloat16 or not cuda.is_laid() or has_bf16_units():
+        return
+    session = activate.active()
+    if session is not None and not gpu.runs_models(session.settings):
+        say.warn_once("slow bf16", "SD_PRECISION=bf16: this CPU computes float32 faster")
+
+
+def of_autocast(asked: torch.dtype) -> torch.dtype:
+    """The dtype on the CPU for `torch.autocast("cuda", asked)`."""
+    return _runnable(asked) if asked in _HALVES else asked
+
+
+def settle(thing: Any, *, again: bool = False) -> None:
+    """Bring a model, or a pipeline's models, into what runs here; weights in float32 stay.
+
+    `again`: the model was settled before, so that its first parameter's dtype is asked instead of
+    all. To walk through a whole UNet takes longer than everything else before a call.
+    """
+    if not substituted() or (again and _is_settled(thing)):
         return
     for part in (thing, *getattr(thing, "components", {}).values()):
-        if isinstance(part, torch.nn.Module):
+        if isinstance(part, torch.nn.Module) and _is_model(part):
             for module in part.modules():
                 for tensor in (*module._parameters.values(), *module._buffers.values()):
                     _settle_tensor(tensor)
+
+
+def _is_settled(model: torch.nn.Module) -> bool:
+    first = next(model.parameters(), None)
+    return first is None or _runnable(first.dtype) is first.dtype
 
 
 def _settle_tensor(tensor: torch.Tensor | None) -> None:
@@ -95,10 +121,10 @@ def fitting(
     dtype = next((p.dtype for p in module.parameters()), None)
     if dtype is not torch.bfloat16 and dtype is not torch.float32:
         return args, kwargs
-    fitted_dtypes = (torch.float16, torch.bfloat16, torch.float32)
+    others = tuple(each for each in (*_HALVES, torch.float32) if each is not dtype)
 
     def fit(leaf: Any) -> Any:
-        if not isinstance(leaf, torch.Tensor) or leaf.dtype not in fitted_dtypes:
+        if not isinstance(leaf, torch.Tensor) or leaf.dtype not in others:
             return leaf
         small = leaf.dtype is torch.float32 and leaf.dim() < 2
         return leaf if small else leaf.to(dtype)
@@ -110,13 +136,16 @@ def fitting(
 def lay(overlay: Overlay) -> None:
     """Stand before the loading of models, unless a session around this one does."""
     global _laid
+    # Dynamo cannot trace into it: it is there only where it does something.
+    chosen = cuda.is_laid() and _chosen() is torch.bfloat16
+    if chosen and not stand_in.is_stand_in(torch.Tensor.numpy):
+        _lay_numpy(overlay)
     if _laid:
         return
     _laid = True
     overlay.on_undo("precision", _mark_undone)
     _lay_conversions(overlay)
-    if substituted():
-        _lay_numpy(overlay)
+    if cuda.is_laid():
         when_imported(_AUTOENCODERS, lambda m: _lay_coders(m, overlay), overlay)
     for module, owner, method in _LOADERS:
         when_imported(module, _loader(owner, method, overlay), overlay)
@@ -135,15 +164,27 @@ def _chosen() -> torch.dtype | None:
 
 def _runnable(dtype: Any) -> Any:
     """`dtype`, or what runs in its place on this machine, which is said once."""
-    if not substituted() or not any(dtype is half for half in _HALVES):
+    if not cuda.is_laid() or not any(dtype is half for half in _HALVES):
         return dtype
-    lacking = _without_bfloat16()
-    if dtype is torch.bfloat16 and not lacking:
+    if lacking := _lacking(dtype):
+        why = f"{lacking} has no {_name(dtype)} on a CPU"
+        return _instead(dtype, torch.float32, why)
+    if dtype is torch.bfloat16 or not (cuda.is_used() or _chosen() is torch.float16):
         return dtype
-    instead = torch.float32 if lacking else torch.bfloat16
-    why = f"{lacking} has no bfloat16 on a CPU" if lacking else "on a CPU float16 takes minutes"
-    say.warn_once(("half", dtype), f"{_name(dtype)} runs as {_name(instead)} here ({why})")
-    return instead
+    session = activate.active()
+    if session is not None and gpu.runs_models(session.settings):
+        return dtype
+    if _chosen() is torch.bfloat16:
+        return _instead(dtype, torch.bfloat16, "SD_PRECISION=bf16")
+    why = "float16 takes minutes on a CPU; float32 is at least as exact"
+    if has_bf16_units():
+        why += "; SD_PRECISION=bf16 is less exact, and faster on this CPU"
+    return _instead(dtype, torch.float32, why)
+
+
+def _instead(asked: torch.dtype, dtype: torch.dtype, why: str) -> torch.dtype:
+    say.warn_once(("half", asked), f"{_name(asked)} runs as {_name(dtype)} here ({why})")
+    return dtype
 
 
 @functools.cache
@@ -153,11 +194,14 @@ def _cpu_precisions(backend: str) -> tuple[str, ...]:
     return catalog.load(backend).precisions_on("cpu")
 
 
-def _without_bfloat16() -> str | None:
-    """The first backend of this session that cannot run bfloat16 on a CPU."""
+def _lacking(dtype: torch.dtype) -> str | None:
+    """The first backend of this session that cannot run `dtype` on a CPU."""
     session = activate.active()
-    names = session.settings.backend.names if session is not None else ()
-    return next((name for name in names if "bf16" not in _cpu_precisions(name)), None)
+    if session is None or gpu.runs_models(session.settings):
+        return None
+    short = next(name for name, known in _DTYPES.items() if known is dtype)
+    names = session.settings.backend.names
+    return next((name for name in names if short not in _cpu_precisions(name)), None)
 
 
 def _name(dtype: Any) -> str:
@@ -242,30 +286,37 @@ def _lay_conversions(overlay: Overlay) -> None:
 
 def _notice_cuda(device: Any) -> bool:
     """Whether it is CUDA that the script names; from then on its models change at once."""
-    named = substituted() and cuda.means_cuda(device)
+    named = cuda.is_laid() and cuda.means_cuda(device)
     if named:
         cuda.first_use()
     return named
 
 
 def _conversion(module: torch.nn.Module, asked: Any) -> Any:
-    if not any(asked is half for half in _HALVES):
-        return asked
-    return of_model(asked) if _is_library_model(module) else _runnable(asked)
+    named = any(asked is half for half in _HALVES)
+    return of_model(asked) if named and _is_model(module) else asked
 
 
-def _is_library_model(module: torch.nn.Module) -> bool:
-    bases = {(c.__module__, c.__name__) for c in type(module).__mro__}
+def _is_model(module: torch.nn.Module) -> bool:
+    """Whether it is a model of diffusers or transformers, or holds one."""
+    return any(map(_is_of_a_library, dict.fromkeys(map(type, module.modules()))))
+
+
+@functools.cache
+def _is_of_a_library(kind: type) -> bool:
+    bases = {(c.__module__, c.__name__) for c in kind.__mro__}
     return any((where, name) in bases for where, name, _ in _LOADERS)
 
 
 def _lay_numpy(overlay: Overlay) -> None:
-    real = torch.Tensor.numpy
+    """Under `SD_PRECISION=bf16` the script expects the float16 or float32 that it named."""
 
-    @functools.wraps(real)
-    def numpy(self: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        if self.dtype is torch.bfloat16:
-            return real(self.to(torch.float16), *args, **kwargs)
-        return real(self, *args, **kwargs)
+    def make(real: Callable[..., Any]) -> Callable[..., Any]:
+        def numpy(self: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+            if self.dtype is torch.bfloat16 and _chosen() is torch.bfloat16:
+                return real(self.to(torch.float16), *args, **kwargs)
+            return real(self, *args, **kwargs)
 
-    overlay.set(torch.Tensor, "numpy", numpy)
+        return numpy
+
+    stand_in.lay(overlay, torch.Tensor, "numpy", make)

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from sdbackends.host import cuda
+from sdbackends.host import cuda, cuda_api, stand_in
 from sdbackends.host.imports import when_imported
 from sdbackends.host.overlay import Overlay
 from sdbackends.host.philox import PhiloxStream
@@ -24,7 +24,7 @@ from sdbackends.host.philox import PhiloxStream
 _default: CudaGenerator | None = None
 
 
-class CudaGenerator(torch._C.Generator):
+class CudaGenerator(type(torch.default_generator)):  # type: ignore[misc]
     """`torch.Generator("cuda")`: a Philox stream; to C++ it is a CPU generator."""
 
     def __init__(self, device: Any = None) -> None:
@@ -80,31 +80,18 @@ def lay(overlay: Overlay) -> None:
         return
     _default = CudaGenerator()
     overlay.on_undo("CUDA numbers", _forget_default)
-    _lay_generator(overlay)
+    overlay.set(cuda, "cuda_generator", CudaGenerator)
     _lay_seeds(overlay, _default)
     for name in ("randn", "rand", "randint", "randn_like", "rand_like", "randint_like"):
-        overlay.set(torch, name, _factory(name))
+        stand_in.lay(overlay, torch, name, functools.partial(_factory, name))
     for name in ("normal_", "uniform_", "random_"):
-        overlay.set(torch.Tensor, name, _in_place(name))
+        stand_in.lay(overlay, torch.Tensor, name, functools.partial(_in_place, name))
     when_imported("diffusers.utils.torch_utils", lambda m: _lay_diffusers(m, overlay), overlay)
 
 
 def _forget_default() -> None:
     global _default
     _default = None
-
-
-def _lay_generator(overlay: Overlay) -> None:
-    stand_in = torch.Generator
-    make: Callable[..., Any] = stand_in.__new__
-
-    def new(cls: Any, device: Any = "cpu") -> Any:
-        if cuda.means_cuda(device):
-            cuda.first_use()
-            return CudaGenerator()
-        return make(cls, device)
-
-    overlay.set(stand_in, "__new__", staticmethod(new))
 
 
 def _lay_seeds(overlay: Overlay, default: CudaGenerator) -> None:
@@ -124,7 +111,8 @@ def _lay_seeds(overlay: Overlay, default: CudaGenerator) -> None:
         "set_rng_state_all": lambda states: (default.set_state(states[0]), None)[1],
     }
     for name, function in seeds.items():
-        overlay.set(torch.cuda, name, function)
+        stand_in_ = cuda_api.like(getattr(torch.cuda, name), function)
+        overlay.set_function(torch.cuda, name, stand_in_)
     overlay.set(torch.cuda, "default_generators", (default,))
 
 
@@ -144,13 +132,11 @@ def _stream(generator: Any, device: Any, *, like: bool = False) -> PhiloxStream 
     return _default.stream
 
 
-def _factory(name: str) -> Callable[..., Any]:
+def _factory(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
     """`torch.randn` and its kind: an empty tensor of the same arguments, then filled."""
-    real = getattr(torch, name)
     like = name.endswith("_like")
     bounds = name.startswith("randint")
 
-    @functools.wraps(real)
     def factory(*args: Any, **kwargs: Any) -> Any:
         stream = _stream(kwargs.get("generator"), kwargs.get("device"), like=like)
         if stream is None:
@@ -190,14 +176,12 @@ def _bounds(
     return ahead, (int(low), int(high))
 
 
-def _in_place(name: str) -> Callable[..., Any]:
+def _in_place(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
     """`tensor.normal_(generator=g)`: only a CUDA generator makes it CUDA's business.
 
     Without one the tensor may well be a model's weight, which is initialised before it is moved.
     """
-    real = getattr(torch.Tensor, name)
 
-    @functools.wraps(real)
     def in_place(self: torch.Tensor, *args: Any, generator: Any = None, **kwargs: Any) -> Any:
         if not isinstance(generator, CudaGenerator):
             return real(self, *args, generator=generator, **kwargs)

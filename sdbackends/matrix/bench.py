@@ -7,6 +7,7 @@ the same work drawn by torch at fp32 is kept, for agreement. In comes a `Cell`, 
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import tempfile
@@ -20,12 +21,19 @@ from sdbackends.matrix.reference import Reference
 from sdbackends.matrix.results import Cell, CellResult, Part
 from sdbackends.matrix.starting import refusal
 
+#: Bytes of a log's end: a traceback with the whole text of a compiler's error.
+_LOG_END = 64 * 1024
+
 
 class Bench:
-    """In a folder of its own, which is gone when it is closed."""
+    """In a folder of its own, which is gone when it is closed.
 
-    def __init__(self, matrix: Matrix, *, quick: bool) -> None:
-        self._matrix, self._quick = matrix, quick
+    Args:
+        logs: where the log's end of each cell that is not ok is kept; None: nowhere.
+    """
+
+    def __init__(self, matrix: Matrix, *, quick: bool, logs: Path | None = None) -> None:
+        self._matrix, self._quick, self._logs = matrix, quick, logs
         self._place = tempfile.TemporaryDirectory(prefix="sdbackends-matrix-")
         keeper.keep_folder(Path(self._place.name))
         self._reference: Reference | None = None
@@ -62,7 +70,20 @@ class Bench:
         result = self._run(cell, terms, terms.repeats, self._beside(cell, terms))
         if cell == plan.truth_of(cell, self._matrix):
             self._truths[cell] = result
-        return self._judged(result, terms) if result.outcome == "ok" else result
+        if result.outcome == "ok":
+            result = self._judged(result, terms)
+        if result.outcome != "ok" and self._logs is not None:
+            self._keep_log(cell, self._logs)
+        return result
+
+    def _keep_log(self, cell: Cell, logs: Path) -> None:
+        """A cell that was refused has none."""
+        places = (self.folder(cell) / name for name in ("log.txt", "log-cached.txt"))
+        written = [path for path in places if path.is_file()]
+        if written:
+            logs.mkdir(parents=True, exist_ok=True)
+            ends = [path.read_bytes()[-_LOG_END:] for path in written]
+            (logs / f"{slug(cell)}.txt").write_bytes(b"\n".join(ends))
 
     def _run(
         self, cell: Cell, terms: Terms, repeats: int, reference: Reference | None
@@ -79,6 +100,8 @@ class Bench:
         )
         if result.flops:  # a cell that was refused has counted nothing
             self._flops[cell.work] = result.flops
+        with contextlib.suppress(FileNotFoundError):  # the second process's log outlives its folder
+            (self.folder(cell) / "cached" / "log.txt").rename(self.folder(cell) / "log-cached.txt")
         # Compiled programs of many cells take gigabytes; only what is compared later stays.
         for spent in ("cache", "cached"):
             shutil.rmtree(self.folder(cell) / spent, ignore_errors=True)

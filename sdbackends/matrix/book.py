@@ -24,6 +24,7 @@ class Order:
         name: of the run; None: the time, or with `resume` the newest run.
         file: of the matrix; None: the one that comes along.
         absent: why none of the cells can be measured; they are entered with it, not-installed.
+        logs: where the log's end of each cell that is not ok is kept; None: nowhere.
     """
 
     matrix: Matrix
@@ -34,6 +35,7 @@ class Order:
     resume: bool = False
     file: Path | None = None
     absent: str = ""
+    logs: Path | None = None
 
 
 class Book:

@@ -52,7 +52,9 @@ def _environment() -> dict[str, str]:
     env = {name: value for name, value in os.environ.items() if not name.startswith("SD_")}
     home = str(Path(sdbackends.__file__).resolve().parents[1])
     path = (home, launch.without_shim(os.environ.get("PYTHONPATH")))
-    return {**env, "PYTHONPATH": os.pathsep.join(filter(None, path))}
+    # As in the cells: without it NVIDIA's libraries take TF32 for what is called fp32.
+    own = {"PYTHONPATH": os.pathsep.join(filter(None, path)), "NVIDIA_TF32_OVERRIDE": "0"}
+    return {**env, **own}
 
 
 def _none(why: str) -> Ceilings:

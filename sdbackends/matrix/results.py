@@ -7,9 +7,10 @@ number, or one that is cut off, is refused with its name and the mend; nothing i
 
 from __future__ import annotations
 
-from typing import Literal
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 #: Raised whenever the meaning of a field changes.
 SCHEMA = 1
@@ -23,22 +24,51 @@ Part = Literal["encode", "step", "decode"]
 AFTER_THE_LOOP = ("latents", "vae")
 
 
+def _shown(text: object) -> object:
+    """What a process or a machine said, in characters that every form of the report can hold."""
+    if not isinstance(text, str):
+        return text
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    return "".join(one if one.isprintable() or one.isspace() else "\ufffd" for one in text)
+
+
+def _beside(name: str) -> str:
+    """A picture lies below the folder of its results file: a report shows what others measured."""
+    windows = PureWindowsPath(name)
+    if PurePosixPath(name).is_absolute() or windows.anchor or ".." in windows.parts:
+        raise ValueError(f"{name!r} is not below the folder of the results file")
+    return name
+
+
+#: A name is one line: it becomes a path, a column's head, a comment of a shell's.
+Name = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$")]
+Text = Annotated[str, BeforeValidator(_shown)]
+#: No clock tells less than a nanosecond; a sample of 0 would make every speed infinite.
+Sample = Annotated[float, Field(ge=1e-9, le=1e9)]
+Seconds = Annotated[float, Field(ge=0, le=1e9)]
+Count = Annotated[int, Field(ge=1, le=2**31)]
+Bytes = Annotated[int, Field(ge=0, le=2**63)]
+#: Operations or bytes, a second or in all.
+Amount = Annotated[float, Field(ge=0, le=1e30)]
+
+
 class Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # NaN is no figure: nothing could be compared with it, and JSON has none.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Cell(Record):
     """One line of the matrix. `size` is (height, width) in pixels; `model` as in matrix.yaml."""
 
-    pipeline: str
-    backend: str
+    pipeline: Name
+    backend: Name
     precision: Literal["fp32", "bf16", "fp16", "int8"]
-    size: tuple[int, int]
-    batch: int
-    steps: int
-    scheduler: str
-    device: str
-    model: str
+    size: tuple[Count, Count]
+    batch: Count
+    steps: Count
+    scheduler: Name
+    device: Name
+    model: Name
 
     @property
     def id(self) -> str:
@@ -67,8 +97,8 @@ class Cell(Record):
 class Difference(Record):
     """How far one result is from the reference's: max |a-b| / max |b|, and ||a-b|| / ||b||."""
 
-    max_relative: float
-    relative_l2: float
+    max_relative: float = Field(ge=0)
+    relative_l2: float = Field(ge=0)
 
 
 class Agreement(Record):
@@ -80,8 +110,8 @@ class Agreement(Record):
         judged: share of the prompt's facts that the judge of the embedded models reads back.
     """
 
-    parts: dict[str, Difference] = {}
-    image_max: int | None = None
+    parts: dict[Name, Difference] = {}
+    image_max: int | None = Field(None, ge=0, le=255)
     psnr: float | None = None
     ssim: float | None = None
     judged: float | None = None
@@ -95,22 +125,22 @@ class Timings(Record):
     graphs were there. `parts` holds a sample for each steady call of that part.
     """
 
-    importing: float | None = None
-    loading: float | None = None
-    capture: float | None = None
-    build_cold: float | None = None
-    build_cached: float | None = None
-    first_image: float | None = None
-    images: tuple[float, ...] = ()
-    parts: dict[Part, tuple[float, ...]] = {}
+    importing: Seconds | None = None
+    loading: Seconds | None = None
+    capture: Seconds | None = None
+    build_cold: Seconds | None = None
+    build_cached: Seconds | None = None
+    first_image: Seconds | None = None
+    images: tuple[Sample, ...] = ()
+    parts: dict[Part, tuple[Sample, ...]] = {}
 
 
 class Memory(Record):
     """Bytes: largest resident size (with workers), largest on the GPU, weights held."""
 
-    peak_rss: int | None = None
-    peak_gpu: int | None = None
-    weights: int | None = None
+    peak_rss: Bytes | None = None
+    peak_gpu: Bytes | None = None
+    weights: Bytes | None = None
 
 
 class CellResult(Record):
@@ -122,25 +152,25 @@ class CellResult(Record):
         flops: floating point operations of one call of each part, attention included.
         load: 1-minute load averages before and after. busy: others used the machine meanwhile.
         versions: of the packages in the cell's own environment.
-        picture: path of the PNG, relative to the JSON file.
+        picture: path of the PNG, relative to the JSON file and below its folder.
         command: measures the cell alone, anew. script: draws its picture, without the matrix.
     """
 
     cell: Cell
     outcome: Outcome
-    reason: str = ""
+    reason: Text = ""
     timings: Timings = Timings()
-    interleaved: tuple[float, ...] = ()
+    interleaved: tuple[Sample, ...] = ()
     memory: Memory = Memory()
-    flops: dict[Part, float] = {}
+    flops: dict[Part, Amount] = {}
     agreement: Agreement | None = None
     load: tuple[float, float] | None = None
     busy: bool = False
-    versions: dict[str, str] = {}
-    picture: str | None = None
-    command: str = ""
-    script: str = ""
-    seconds: float = 0.0
+    versions: dict[Name, Text] = {}
+    picture: Annotated[Name, AfterValidator(_beside)] | None = None
+    command: Text = ""
+    script: Text = ""
+    seconds: Seconds = 0.0
 
 
 class Ceilings(Record):
@@ -152,24 +182,24 @@ class Ceilings(Record):
         copy_bytes: bytes/s read and written by a copy on the best device.
     """
 
-    matmul: dict[str, float] = {}
-    conv: dict[str, float] = {}
-    copy_bytes: float | None = None
+    matmul: dict[Name, Amount] = {}
+    conv: dict[Name, Amount] = {}
+    copy_bytes: Amount | None = None
 
 
 class Machine(Record):
     """Where it ran. `name` is the folder's name under results/: short, no host name."""
 
-    name: str
-    system: str
-    python: str
-    cpu: str
+    name: Name
+    system: Text
+    python: Text
+    cpu: Text
     cores: int
     threads: int
-    memory_bytes: int
-    gpu: str | None = None
-    gpu_memory_bytes: int | None = None
-    driver: str | None = None
+    memory_bytes: Bytes
+    gpu: Text | None = None
+    gpu_memory_bytes: Bytes | None = None
+    driver: Text | None = None
     clock_mhz: float | None = None
 
 
@@ -177,25 +207,25 @@ class Run(Record):
     """One run of the matrix on one machine. `started`: ISO 8601, UTC."""
 
     schema_number: int = Field(SCHEMA, alias="schema")
-    started: str
-    commit: str
+    started: Name
+    commit: Name
     quick: bool
     machine: Machine
     ceilings: Ceilings
-    reference: str
-    tolerances: dict[str, Tolerance]
+    reference: Name
+    tolerances: dict[Name, Tolerance]
     cells: tuple[CellResult, ...]
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True)
 
 
 class Tolerance(Record):
     """How far a cell of one precision may be from torch fp32, and why so far."""
 
-    part_max_relative: float = Field(ge=0, allow_inf_nan=False)
+    part_max_relative: float = Field(ge=0)
     image_max: int | None = Field(None, ge=0, le=255)
-    min_psnr: float | None = Field(None, ge=0, allow_inf_nan=False)
-    reason: str = Field(min_length=1)
+    min_psnr: float | None = Field(None, ge=0)
+    reason: Text = Field(min_length=1)
 
 
 Run.model_rebuild()

@@ -111,7 +111,7 @@ def _measure(order: Order, book: Book, doing: Say, done: Say) -> bool:
     """Every cell that the book lacks; whether Ctrl-C ended it."""
     pace = Pace(book.run.cells)
     try:
-        with Bench(order.matrix, quick=order.quick) as bench:
+        with Bench(order.matrix, quick=order.quick, logs=order.logs) as bench:
             for place, cell in enumerate(order.cells):
                 if book.has(cell):
                     done(f"{'kept':<14} {cell.id}")

@@ -7,6 +7,7 @@ picture is never taken for the engine's.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
@@ -125,8 +126,9 @@ def without_places(text: str, places: Mapping[str, Path]) -> str:
         **places,
         "pipelines": pipelines_dir(),
         "ENVIRONMENT": Path(sys.prefix),
-        "~": Path.home(),
     }
+    with contextlib.suppress(RuntimeError):  # not everybody has a home
+        known["~"] = Path.home()
     for name, place in known.items():
         text = text.replace(str(place.absolute()), name)
     return text

@@ -96,6 +96,14 @@ def _json(path: Path) -> Any:
             why=str(error),
             mend="take it from where it was copied, or measure again: sdbackends matrix",
         ) from None
+    except (ValueError, RecursionError) as error:
+        # A number of thousands of digits, brackets in brackets without end.
+        raise ResultsError(
+            f"{path.name} is no results file of the matrix",
+            where=str(path),
+            why="it is nested too deeply" if isinstance(error, RecursionError) else str(error),
+            mend="name files that `sdbackends matrix` wrote: results/MACHINE/NAME.json",
+        ) from None
 
 
 def _other_schema(path: Path, schema: int) -> ResultsError:

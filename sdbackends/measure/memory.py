@@ -21,7 +21,10 @@ def weights(models: Iterable[torch.nn.Module]) -> int:
 
 
 def peak_gpu() -> int | None:
-    """What torch and jax took from the GPU or TPU at most, in this process; None: nothing."""
+    """What torch and jax took from the GPU or TPU at most, in this process; None: nothing.
+
+    An upper bound where both took some: their two peaks need not have been at one time.
+    """
     own = torch.cuda.max_memory_reserved() if stopwatch.on_gpu() else 0
     return own + _peak_of_jax() or None
 

@@ -17,9 +17,10 @@ from typing import Any
 import torch
 
 from sdbackends import say
-from sdbackends.build import Builder
+from sdbackends.events import Listener
 from sdbackends.host.imports import when_imported
 from sdbackends.host.overlay import Overlay
+from sdbackends.in_words import in_all_words, text_of
 from sdbackends.measure import memory, stopwatch, turns
 from sdbackends.measure.picture import Picture
 from sdbackends.measure.record import PARTS_FILE, Build, Failure, Measured
@@ -27,22 +28,8 @@ from sdbackends.measure.record import PARTS_FILE, Build, Failure, Measured
 _nn_call = torch.nn.Module.__call__
 
 
-def lay(folder: Path, overlay: Overlay) -> None:
-    """Measure this process into `folder` until `overlay` is undone. Laid after the router."""
-    observer = Observer(folder, overlay)
-    overlay.set(Builder, "build", observer.timed_build(Builder.build))
-    overlay.set(Builder, "_capture", observer.timed_capture(Builder._capture))
-    for module, then in (
-        ("diffusers.pipelines.pipeline_utils", observer.watch_pipelines),
-        ("diffusers.models.modeling_utils", lambda m: observer.watch_models(m.ModelMixin)),
-        ("transformers.modeling_utils", lambda m: observer.watch_models(m.PreTrainedModel)),
-        ("diffusers.models.autoencoders.vae", observer.watch_coders),
-    ):
-        when_imported(module, then, overlay)
-
-
-class Observer:
-    """Keeps what was measured, and the picture that is being drawn."""
+class Observer(Listener):
+    """Measures this process into `folder`; keeps the picture that is being drawn."""
 
     def __init__(self, folder: Path, overlay: Overlay) -> None:
         self.folder = folder
@@ -52,8 +39,26 @@ class Observer:
         self._load_began: float | None = None
         self._picture: Picture | None = None
         self._watched: set[type] = set()
-        #: Seconds that the capture in the present build took.
-        self._captured = 0.0
+        #: The phase in which a build interrupted.
+        self._interrupted = ""
+
+    def watch(self) -> None:
+        """Stand before pipelines, models and the router until the overlay is undone."""
+        for module, then in (
+            ("diffusers.pipelines.pipeline_utils", self.watch_pipelines),
+            ("diffusers.models.modeling_utils", lambda m: self.watch_models(m.ModelMixin)),
+            ("transformers.modeling_utils", lambda m: self.watch_models(m.PreTrainedModel)),
+            ("diffusers.models.autoencoders.vae", self.watch_coders),
+        ):
+            when_imported(module, then, self.overlay)
+
+    def building(self, label: str) -> None:
+        self._interrupted = self.measured.phase
+        self._at(f"{self._interrupted}, building the {label}")
+
+    def built(self, label: str, seconds: float, captured: float) -> None:
+        self.measured.builds.append(Build(label, seconds, captured))
+        self._at(self._interrupted)
 
     def watch_pipelines(self, utils: ModuleType) -> None:
         """Every pipeline registers its parts first: there its class is met for the first time."""
@@ -93,37 +98,6 @@ class Observer:
         for kind in list(vars(vae).values()):
             if isinstance(kind, type) and "__call__" in vars(kind):
                 self._watch_calls(kind)
-
-    def timed_build(self, build: Callable[..., Any]) -> Callable[..., Any]:
-        """`Builder.build`, timed."""
-
-        @functools.wraps(build)
-        def timed(builder: Builder, *args: Any) -> Any:
-            before = self.measured.phase
-            self._at(f"{before}, building the {builder.label}")
-            self._captured, traced = 0.0, stopwatch.traced_by_dynamo()
-            begun = time.perf_counter()
-            built = build(builder, *args)
-            seconds = time.perf_counter() - begun
-            captured = self._captured or stopwatch.traced_by_dynamo() - traced
-            self.measured.builds.append(Build(builder.label, seconds, captured))
-            self._at(before)
-            return built
-
-        return timed
-
-    def timed_capture(self, capture: Callable[..., Any]) -> Callable[..., Any]:
-        """`Builder._capture`, timed: for engines that stand on our own graphs."""
-
-        @functools.wraps(capture)
-        def timed(*args: Any) -> Any:
-            begun = time.perf_counter()
-            try:
-                return capture(*args)
-            finally:
-                self._captured = time.perf_counter() - begun
-
-        return timed
 
     def _watch_calls(self, base: type[torch.nn.Module]) -> None:
         call: Callable[..., Any] = base.__call__
@@ -167,7 +141,7 @@ class Observer:
             return drawn
         except BaseException as error:
             kinds = tuple(kind.__name__ for kind in type(error).__mro__)
-            self.measured.failure = Failure(kinds, str(error))
+            self.measured.failure = Failure(kinds, text_of(error))
             raise
         finally:
             self._picture = None
@@ -203,5 +177,5 @@ def _said_if_it_fails(what: str, action: Callable[[], Any]) -> Any:
     try:
         return action()
     except Exception as error:
-        say.warn(f"{what} could not be measured: {type(error).__name__}: {error}")
+        say.warn(f"{what} could not be measured: {in_all_words(error)}")
         return None

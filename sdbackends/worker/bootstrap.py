@@ -41,9 +41,11 @@ def end_with_parent(life: int) -> None:
     """Let the kernel kill this process when the last writing end of the pipe `life` is closed.
 
     That needs no thread and no interpreter here, so it holds also while C code runs for minutes
-    with the GIL in its hand. (PR_SET_PDEATHSIG would follow the parent's *thread*.)
+    with the GIL in its hand. (PR_SET_PDEATHSIG would follow the parent's *thread*.) Where this
+    process leads a group, the signal goes to all of it: to what the engine has started, too.
     """
-    fcntl.fcntl(life, fcntl.F_SETOWN, os.getpid())
+    leads = os.getpgrp() == os.getpid()
+    fcntl.fcntl(life, fcntl.F_SETOWN, -os.getpid() if leads else os.getpid())
     fcntl.fcntl(life, fcntl.F_SETSIG, signal.SIGKILL)
     fcntl.fcntl(life, fcntl.F_SETFL, fcntl.fcntl(life, fcntl.F_GETFL) | os.O_ASYNC)
     if select.select([life], [], [], 0)[0]:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from sdbackends.worker import session
 from sdbackends.worker.output import Output
 from sdbackends.worker.protocol import Channel, Message, ProtocolError, SilenceError, encode
 from sdbackends.worker.segment import Segment
@@ -80,7 +81,14 @@ class Process:
 
     @property
     def alive(self) -> bool:
-        return self._popen.poll() is None
+        if self._popen.returncode is not None:
+            return False
+        # Asked without waiting for it, so that its number stays its own until `kill`.
+        flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        try:
+            return os.waitid(os.P_PID, self.pid, flags) is None
+        except ChildProcessError:  # the script waits for all children, whosever they are
+            return self._popen.poll() is None
 
     def ask(self, request: Message, segments: Iterable[Segment], timeout: float) -> Message:
         """The answer to a request that needs these segments.
@@ -120,11 +128,11 @@ class Process:
             self._channel.patience(_LOOK_SECONDS)
             self._channel.send(frame)
         except (EOFError, SilenceError):
-            self._popen.kill()
+            self._end_session()
 
     def kill(self) -> None:
-        """End it now; nothing of it is left behind."""
-        self._popen.kill()
+        """End it now, with all that it has started; nothing of it is left behind."""
+        self._end_session()
         self._popen.wait()
         self._close_ends()
 
@@ -136,10 +144,13 @@ class Process:
 
     def bury(self) -> str:
         """Clear away a process that was found dead, or is to be; says how it ended, in words."""
-        try:
-            why = exit_status(self._popen.wait(timeout=_END_SECONDS))
-        except subprocess.TimeoutExpired:
-            why = "it closed its channel"
+        deadline = time.monotonic() + _END_SECONDS
+        while self.alive and time.monotonic() < deadline:
+            time.sleep(0.005)
+        why = "it closed its channel"
+        if not self.alive:
+            self._end_session()
+            why = exit_status(self._popen.wait())
         return self._end(why)
 
     def _frame(self, request: Message, segments: Iterable[Segment]) -> tuple[bytes, list[Segment]]:
@@ -163,6 +174,11 @@ class Process:
         words = self._output.last_words()
         self.kill()
         return f"{why}; its last words:\n          {words}" if words else why
+
+    def _end_session(self) -> None:
+        # Once it was waited for, its number may be that of somebody else's session.
+        if self._popen.returncode is None:
+            session.kill(self.pid)
 
     def _close_ends(self) -> None:
         self._channel.close()

@@ -1,7 +1,7 @@
 """Messages between the two sides of a worker: JSON in byte frames, and file descriptors.
 
-A message is one JSON object in one frame of `multiprocessing.connection.Connection` (a length,
-then the bytes) over a socket pair; descriptors follow it by SCM_RIGHTS. Nothing is unpickled.
+A message is one JSON object in one frame, as `multiprocessing.connection` has them (a length, then
+the bytes), over a socket pair; descriptors follow it by SCM_RIGHTS. Nothing is unpickled.
 What comes in may be anything, because the other side runs C libraries: whatever is no message of
 this version ends in one `ProtocolError`. Standard library only: the worker runs it too.
 """
@@ -9,12 +9,12 @@ this version ends in one `ProtocolError`. Standard library only: the worker runs
 from __future__ import annotations
 
 import json
-import os
+import select
 import socket
 import struct
+import time
 from collections.abc import Sequence
 from multiprocessing import reduction
-from multiprocessing.connection import Connection
 from typing import Any
 
 #: Raised whenever a message changes its meaning; it stands in every message.
@@ -43,20 +43,18 @@ class Channel:
     """One end of the socket pair."""
 
     def __init__(self, end: socket.socket) -> None:
-        # Two objects over one end: one reads and writes frames, the other passes descriptors.
         self._socket = end
-        self._frames = Connection(os.dup(end.fileno()))
+        self._deadline: float | None = None
 
     def patience(self, seconds: float) -> None:
-        """How long one read or write waits for the other side before it is a `SilenceError`."""
-        whole, part = divmod(max(seconds, 0.001), 1)
-        limit = struct.pack("@ll", int(whole), int(part * 1e6))
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        """How long all that follows may wait for the other side before it is a `SilenceError`."""
+        self._deadline = time.monotonic() + seconds
 
     def poll(self, seconds: float) -> bool:
         """Whether, within that time, something came in or the other side was gone."""
-        return self._frames.poll(seconds)
+        waiting = select.poll()
+        waiting.register(self._socket, select.POLLIN)
+        return bool(waiting.poll(seconds * 1000))
 
     def send(self, frame: bytes, descriptors: Sequence[int] = ()) -> None:
         """Send what `encode` made, and the descriptors that it announced.
@@ -66,10 +64,11 @@ class Channel:
             SilenceError: the other side does not read.
         """
         try:
-            self._frames.send_bytes(frame)
+            self._in_time().sendall(struct.pack("!i", len(frame)) + frame)
             for start in range(0, len(descriptors), _MAX_DESCRIPTORS):
-                reduction.sendfds(self._socket, list(descriptors[start : start + _MAX_DESCRIPTORS]))
-        except BlockingIOError:
+                some = list(descriptors[start : start + _MAX_DESCRIPTORS])
+                reduction.sendfds(self._in_time(), some)
+        except TimeoutError:
             raise SilenceError("it does not read what it is sent") from None
         except OSError as error:
             raise EOFError(f"the other side is gone ({error})") from None
@@ -83,25 +82,45 @@ class Channel:
             SilenceError: it stops in the middle.
         """
         try:
-            message = decode(self._frames.recv_bytes(MAX_FRAME))
+            message = decode(self._frame())
             descriptors: list[int] = []
             while missing := message["descriptors"] - len(descriptors):
                 count = min(missing, _MAX_DESCRIPTORS)
-                descriptors += reduction.recvfds(self._socket, count)
-        except BlockingIOError:
+                descriptors += reduction.recvfds(self._in_time(), count)
+        except TimeoutError:
             raise SilenceError("its message stops in the middle") from None
         except RuntimeError as error:
             raise ProtocolError(f"no file descriptors where they were announced: {error}") from None
         except OSError as error:
-            # Connection says both in the same way; after a bad length it reads no more.
-            if self._frames.readable:
-                raise EOFError(f"the other side is gone ({error})") from None
-            raise ProtocolError(f"a frame that claims more than {MAX_FRAME} bytes") from None
+            raise EOFError(f"the other side is gone ({error})") from None
         return message, descriptors
 
     def close(self) -> None:
-        self._frames.close()
         self._socket.close()
+
+    def _frame(self) -> bytes:
+        (length,) = struct.unpack("!i", self._read(4))
+        if length == -1:  # a longer one follows
+            (length,) = struct.unpack("!Q", self._read(8))
+        if not 0 <= length <= MAX_FRAME:
+            raise ProtocolError(f"a frame that claims more than {MAX_FRAME} bytes")
+        return self._read(length)
+
+    def _read(self, size: int) -> bytes:
+        """So many bytes and no more: descriptors would be lost with the byte that brings them."""
+        data = bytearray()
+        while len(data) < size:
+            piece = self._in_time().recv(size - len(data))
+            if not piece:
+                raise EOFError("the other side is gone")
+            data += piece
+        return bytes(data)
+
+    def _in_time(self) -> socket.socket:
+        """The socket, whose next read or write ends at the deadline."""
+        if self._deadline is not None:
+            self._socket.settimeout(max(self._deadline - time.monotonic(), 0.001))
+        return self._socket
 
 
 def encode(message: Message, descriptors: int = 0) -> bytes:

@@ -26,6 +26,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sdbackends.errors import SdError
+from sdbackends.in_words import text_of
 from sdbackends.worker.protocol import Channel, Message, encode
 from sdbackends.worker.segment import Segment
 
@@ -145,4 +146,4 @@ def describe_error(error: BaseException) -> Message:
     frames = traceback.extract_tb(error.__traceback__)
     last = frames[-1] if frames else None
     where = f"{os.path.basename(last.filename)}:{last.lineno}, {last.name}" if last else ""
-    return {"type": type(error).__name__, "text": str(error), "where": where}
+    return {"type": type(error).__name__, "text": text_of(error), "where": where}

@@ -165,7 +165,9 @@ def test_convolutions_edited_in_every_way(graph_engine):
             result = decoder(latents)
             with sdbackends.use("torch"):
                 expected = decoder(latents)
-            torch.testing.assert_close(result, expected, **CLOSE, msg=lambda m, n=name: f"{n}: {m}")
+            # The edits make the results large.
+            close = {"rtol": 1e-4, "atol": 1e-5 * float(expected.abs().max())}
+            torch.testing.assert_close(result, expected, **close, msg=lambda m, n=name: f"{n}: {m}")
 
 
 def test_an_adapter_of_the_text_encoder(engine):

@@ -69,7 +69,7 @@ def test_each_cell_is_a_script_and_the_first_backend_is_the_reference(
         told = f'{file}\n{{"files": ["{file}"], "seconds": [9.5, 0.25]}}\n'
         return subprocess.CompletedProcess(command, 0, told, "")
 
-    monkeypatch.setattr(demo.subprocess, "run", script)
+    monkeypatch.setattr(demo.children, "run", script)
     plan = Plan(backends=("torch", "compile", "jax"), steps=2, guidance=4, seed=1, rows=(ROW,))
     torch, compiled, jax = demo.draw(plan, tmp_path)
     assert (torch.seconds, torch.difference, torch.error) == (0.25, None, None)

@@ -109,13 +109,21 @@ def test_off_without_on_changes_nothing_of_the_users(shell: RealShell) -> None:
 
 
 @pytest.mark.parametrize("words", ["jaxx", "jax --of", "jax --off", "unet="])
-def test_a_wrong_word_prints_nothing_to_evaluate(shell: RealShell, words: str) -> None:
+def test_a_wrong_word_changes_nothing_and_fails(shell: RealShell, words: str) -> None:
     done = shell.run(shell.on(words), "tell", PYTHONPATH="/mine")
     assert json.loads(done.stdout) == ["/mine", None]
     assert "sd-mock" in done.stderr
     assert "mend:" in done.stderr or "Possible options: " in done.stderr
     alone = shell.run(f"sd-mock {words}")
-    assert (alone.returncode, alone.stdout) == (2, "")
+    assert (alone.returncode, alone.stdout) == (2, "false;\n")
+    if shell.name != "fish":
+        stopped = shell.run("set -e", shell.on(words), "tell")
+        assert stopped.returncode != 0 and stopped.stdout == ""
+
+
+def test_nothing_is_there_to_evaluate_after_a_question(shell: RealShell) -> None:
+    assert shell.run("sd-mock --check no_such_file.py").stdout == ""
+    assert "false" not in shell.run("sd-mock --status").stdout
 
 
 def test_old_fish_joins_the_lines_of_eval() -> None:

@@ -38,6 +38,13 @@ def test_patterns(pattern: str, test_id: str, named: bool) -> None:
     assert KnownFailure(pattern, "why", "here").names(test_id) is named
 
 
+def test_lines_of_scripts_are_for_their_engine() -> None:
+    of_scripts = KnownFailure("tests/scripts/a.py::t", "why", "scripts-oneflow-eager.txt:3")
+    assert of_scripts.is_for(["jax", "oneflow-eager"])
+    assert not of_scripts.is_for(["jax", "oneflow"])
+    assert KnownFailure("tests/a.py::t", "why", "families.txt:3").is_for(["jax"])
+
+
 def test_a_line_for_no_test_is_refused(request: pytest.FixtureRequest) -> None:
     line = KnownFailure("no/such.py::test", "why", "jax.txt:1")
     mark([request.node], [line], complain_of_unused=False)

@@ -187,8 +187,15 @@ def test_without_sdbackends_it_is_plain_torch_and_one_line(python: Interpreter) 
     assert "-m pip install" in done.stderr and str(ROOT) in done.stderr
 
 
-@pytest.mark.parametrize("env", [{}, {"SD_BACKEND": ""}, {"SD_BACKEND": "torch"}])
-def test_without_sdbackends_plain_torch_needs_no_line(
+def test_an_sdbackends_of_another_version_is_told(python: Interpreter) -> None:
+    watched(python).add("sdbackends/host/activate.py", "")
+    done = python.run("import torch", SD_BACKEND="torch")
+    assert (done.returncode, done.stdout) == (0, "torch runs\n")
+    assert done.stderr.count("\n") == 1 and "-m pip install" in done.stderr
+
+
+@pytest.mark.parametrize("env", [{}, {"SD_BACKEND": ""}])
+def test_without_sdbackends_and_a_choice_there_is_no_line(
     python: Interpreter, env: dict[str, str]
 ) -> None:
     assert broken(python).says("import torch", **env) == ["torch runs"]

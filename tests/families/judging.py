@@ -14,12 +14,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 
 import sdbackends
-from sdbackends import programs
-from sdbackends.verify import Difference, compare
+from sdbackends.events import Listener
+from sdbackends.verify import Difference, compare, tensors_of
 from tests.families.catalog import Case
 
 MODEL_BAR = 1e-4
@@ -72,34 +71,26 @@ def drawn(case: Case) -> list[np.ndarray]:
 @contextmanager
 def on(backend: str, figures: Figures) -> Iterator[None]:
     """All models on this backend, each program's first call compared; falling back is an error."""
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        sdbackends.use(backend, verify=True, fallback="error"),
-    ):
-        checked = programs.RoutedModel._checked
-        names: list[tuple[programs.RoutedModel, str]] = []
-
-        def name_of(model: programs.RoutedModel) -> str:
-            for known, name in names:
-                if known is model:
-                    return name
-            names.append((model, f"{model.builder.label} {len(names) + 1}"))
-            return names[-1][1]
-
-        def labelled(self: Any, entry: Any, result: Any, invocation: Any) -> Any:
-            def record(reference: Any, got: Any) -> Difference:
-                figure = compare(reference, got)
-                name = name_of(self)
-                known = figures.models.get(name)
-                if known is None or figure.max_rel > known.max_rel:
-                    figures.models[name] = figure
-                return figure
-
-            patch.setattr(programs, "compare", record)
-            return checked(self, entry, result, invocation)
-
-        patch.setattr(programs.RoutedModel, "_checked", labelled)
+    with sdbackends.use(backend, verify=True, fallback="error") as session:
+        session.listeners.add(_Compared(figures))
         yield
+
+
+class _Compared(Listener):
+    """Keeps each model's worst figure. Two models of one class have two names."""
+
+    def __init__(self, figures: Figures) -> None:
+        self._figures = figures
+        self._numbers: list[int] = []
+
+    def compared(self, label: str, number: int, reference: Any, result: Any) -> None:
+        figure = compare(tensors_of(reference), tensors_of(result))
+        if number not in self._numbers:
+            self._numbers.append(number)
+        name = f"{label} {self._numbers.index(number) + 1}"
+        known = self._figures.models.get(name)
+        if known is None or figure.max_rel > known.max_rel:
+            self._figures.models[name] = figure
 
 
 def gap(expected: list[np.ndarray], got: list[np.ndarray]) -> float:

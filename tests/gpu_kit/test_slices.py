@@ -29,7 +29,7 @@ def test_the_file_is_a_matrix_and_asks_for_what_the_kit_is_for(cells):
     full = {(c.model, c.size, c.steps) for c in cells if c.model in (slices.SD15, slices.SDXL)}
     assert full == {(slices.SD15, (512, 512), 20), (slices.SDXL, (1024, 1024), 30)}
     for axis, values in {
-        "backend": {"torch", "compile", "compile-max", "jax"},
+        "backend": {"torch", "compile", "jax"},
         "precision": {"fp32", "bf16", "fp16"},
         "batch": {1, 4},
         "device": {"cuda"},
@@ -50,14 +50,12 @@ def test_no_limit_of_a_cell_is_longer_than_a_slice(cells):
     assert all(plan.terms(matrix, cell).seconds < 8 * 60 for cell in cells)
 
 
-def test_the_most_telling_cells_come_first_and_the_slow_builds_last(cells):
+def test_the_most_telling_cells_come_first(cells):
     assert [(c.model, c.precision, c.backend) for c in cells[:6]] == [
         (model, "bf16", backend)
         for model in (slices.SD15, slices.SDXL)
         for backend in ("torch", "compile", "jax")
     ]
-    last = [cell.backend for cell in cells].index("compile-max")
-    assert {cell.backend for cell in cells[last:]} == {"compile-max"}
     assert sorted(cells, key=id) == sorted(slices.ordered(cells), key=id)
 
 
@@ -68,7 +66,7 @@ def test_one_slice_by_number_or_name(named):
 
 
 def test_an_unknown_slice_is_refused_with_those_there_are():
-    with pytest.raises(ValueError, match=r"no slice '99'.*8 \(compile-max\)"):
+    with pytest.raises(ValueError, match=r"no slice '99'.*7 \(fp16, batch 4"):
         measure.cells(quick=False, device="cuda", only="99")
 
 
@@ -87,13 +85,13 @@ def test_a_later_cell_that_fits_goes_before_one_that_does_not(cells):
 
 
 def test_a_fresh_slice_tries_what_was_never_tried(cells):
-    (slow,) = [c for c in cells if c.id.startswith("sdxl") and "compile-max/bf16" in c.id][:1]
-    assert slices.next_batch([slow], 400, NOTHING, fresh=False) == ()
-    assert slices.next_batch([slow], 400, NOTHING, fresh=True) == (slow,)
+    (slow,) = [c for c in cells if c.id.startswith("sdxl") and "compile/bf16" in c.id][:1]
+    assert slices.next_batch([slow], 300, NOTHING, fresh=False) == ()
+    assert slices.next_batch([slow], 300, NOTHING, fresh=True) == (slow,)
     late = slices.Known(cut={slow.id: 30.0})
-    assert slices.next_batch([slow], 400, late, fresh=True) == (slow,)
-    whole = slices.Known(cut={slow.id: 300.0})
-    assert slices.next_batch([slow], 400, whole, fresh=True) == ()
+    assert slices.next_batch([slow], 300, late, fresh=True) == (slow,)
+    whole = slices.Known(cut={slow.id: 200.0})
+    assert slices.next_batch([slow], 300, whole, fresh=True) == ()
 
 
 def test_what_was_measured_is_believed_more_than_what_was_guessed(cells):
@@ -161,7 +159,8 @@ def test_a_slice_measures_and_the_next_one_has_nothing_left(tmp_path):
 
 
 def test_a_slice_that_is_over_cuts_its_cell_off_and_knows_it(tmp_path):
-    asked = rehearsal(tmp_path, measure._TO_END + 3)
+    # One second: a cell needs longer for its imports alone.
+    asked = rehearsal(tmp_path, measure._TO_END + 1)
     assert measure.measure(asked)
     assert measure.left(asked) == asked.cells
     assert list(pack.read_state(asked.work)) == [asked.cells[0].id]

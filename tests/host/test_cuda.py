@@ -112,7 +112,6 @@ def test_seeds() -> None:
     [
         lambda: torch.autocast("cuda"),
         lambda: torch.autocast("cuda", dtype=torch.float16),
-        lambda: torch.autocast(device_type="cuda", dtype=torch.bfloat16),
         lambda: torch.amp.autocast("cuda"),
         pytest.param(
             lambda: torch.cuda.amp.autocast(),
@@ -120,14 +119,22 @@ def test_seeds() -> None:
         ),
     ],
 )
-def test_autocast_is_bfloat16_on_the_cpu(context: Any) -> None:
-    x = torch.ones(2, 2)
+def test_autocast_is_float32_on_the_cpu(context: Any) -> None:
+    """It brings tensors of two dtypes together, as on CUDA."""
+    x, half = torch.ones(2, 2), torch.ones(2, 2, dtype=torch.float16)
     with context():
+        assert torch.is_autocast_enabled("cpu")
+        assert (x @ x).dtype is (half @ x).dtype is torch.float32
+    assert context()(lambda: (half @ x).dtype)() is torch.float32
+    with context(), torch.autocast("cuda", enabled=False):
+        assert (half @ half).dtype is torch.float16
+
+
+def test_autocast_of_bfloat16_is_what_the_script_says() -> None:
+    x = torch.ones(2, 2)
+    with torch.autocast(device_type="cuda", dtype=torch.bfloat16):
         assert (x @ x).dtype is torch.bfloat16
     assert (x @ x).dtype is torch.float32
-    assert context()(lambda: (x @ x).dtype)() is torch.bfloat16
-    with torch.autocast("cuda", enabled=False):
-        assert (x @ x).dtype is torch.float32
 
 
 def test_an_autocast_that_is_switched_off_puts_nothing_on_cuda(
@@ -159,8 +166,7 @@ def test_the_functions_of_torch_cuda() -> None:
     assert torch.cuda.max_memory_allocated() == torch.cuda.memory_reserved("cuda") == 0
     free, total = torch.cuda.mem_get_info()
     assert 0 < free <= total
-    assert torch.cuda.is_available() and torch.cuda.device_count() == 1
-    assert torch.cuda.get_device_capability() >= (8, 0) and torch.cuda.is_bf16_supported()
+    assert torch.cuda.get_device_capability() >= (8, 0)
     assert torch.cuda.get_device_properties("cuda").total_memory == total
     assert "sdbackends" in torch.cuda.get_device_name(0)
     with torch.cuda.device(0), torch.cuda.stream(torch.cuda.Stream()), torch.cuda.nvtx.range("x"):
@@ -170,8 +176,22 @@ def test_the_functions_of_torch_cuda() -> None:
     assert issubclass(torch.cuda.OutOfMemoryError, RuntimeError)
 
 
+def test_is_available_is_the_truth() -> None:
+    assert not torch.cuda.is_available() and torch.cuda.device_count() == 0
+    assert not torch.cuda.is_bf16_supported() and not torch.cuda.is_initialized()
+    assert torch.cuda.get_arch_list() == []
+
+
+def test_sd_cuda_is_for_scripts_that_refuse_to_start_without(enable: Any) -> None:
+    with enable(cuda=True):
+        assert torch.cuda.is_available() and torch.cuda.device_count() == 1
+        assert torch.cuda.is_initialized() and torch.cuda.is_bf16_supported()
+    assert not torch.cuda.is_available()
+
+
 @pytest.mark.parametrize("library", ["torch._inductor.x", "diffusers.utils", "accelerate", "peft"])
-def test_libraries_hear_that_there_is_no_cuda(library: str) -> None:
+def test_libraries_hear_that_there_is_no_cuda(enable: Any, library: str) -> None:
+    enable(cuda=True)
     asking = ModuleType(library)
     code = "import torch\nanswers = torch.cuda.is_available(), torch.cuda.device_count()"
     exec(code, vars(asking))
@@ -211,7 +231,9 @@ def test_compile_sees_no_stand_in() -> None:
     from sdbackends.host.activate import enable
     from sdbackends.settings import BackendChoice, Settings
     def f(x):
-        return torch.tensor([1.0, 2.0]) + x.to(torch.float64) + torch.rand(2) * 0
+        zeros = torch.zeros(2) + torch.zeros_like(x) + x.new_zeros(2) + torch.arange(2) * 0
+        moved = x.to(torch.float64).type(torch.float32)
+        return torch.tensor([1.0, 2.0]) + moved + torch.rand(2) * 0 + zeros
     def check():
         torch._dynamo.reset()
         assert torch.compile(f, backend="eager", fullgraph=True)(torch.ones(2)).tolist() == [2, 3]

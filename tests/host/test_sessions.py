@@ -90,7 +90,7 @@ def traces():
             # Not getattr on everything: some objects of torch answer any name.
             if isinstance(value, (types.FunctionType, type)):
                 function = isinstance(value, types.FunctionType)
-                where = value.__globals__["__name__"] if function else value.__module__
+                where = value.__globals__.get("__name__") if function else value.__module__
                 if str(where).startswith("sdbackends"):
                     yield f"{name}.{key}"
 

@@ -1,7 +1,7 @@
 """Tests that are known to fail, one text file for each engine, every line with its reason.
 
 `diffusers-ENGINE.txt` and `transformers-ENGINE.txt` belong to the suites of others (`tests/suites`)
-and name no test of ours.
+and name no test of ours. The lines of `scripts-ENGINE.txt` are for runs with that engine only.
 
 A line is `TEST-ID-PATTERN  # reason`, where a pattern is a test's id as pytest prints it and `*`
 stands for anything. Listed tests are strict xfails: one that starts to pass fails the run, so a
@@ -29,6 +29,11 @@ class KnownFailure:
     def names(self, test_id: str) -> bool:
         # Not fnmatch: the brackets of a parametrized id are plain characters here.
         return re.fullmatch(".*".join(map(re.escape, self.pattern.split("*"))), test_id) is not None
+
+    def is_for(self, engines: Iterable[str]) -> bool:
+        """Whether a run on `engines` has the tests of this line."""
+        file = self.where.partition(":")[0]
+        return not file.startswith("scripts-") or file[len("scripts-") : -len(".txt")] in engines
 
 
 _FOLDER = Path(__file__).parent

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from ray._common.utils import get_default_ray_temp_dir
 from ray.cluster_utils import Cluster
 
 _STORE_BYTES = 80_000_000
@@ -76,6 +77,8 @@ class TwoNodes:
 def two_nodes() -> Iterator[TwoNodes]:
     """Of its processes and files nothing is left afterwards; a failure if there is."""
     folder = tempfile.mkdtemp(prefix="ray-")  # short: the paths of its sockets must be
+    # `Cluster` leaves its address there too, and does not make the folder.
+    os.makedirs(get_default_ray_temp_dir(), exist_ok=True)
     cluster = None
     try:
         cluster = TwoNodes(folder)

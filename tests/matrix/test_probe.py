@@ -47,3 +47,9 @@ def test_a_probe_that_fails(
     monkeypatch.setattr(subprocess, "run", instead)
     assert probe.ceilings() == Ceilings()
     assert words in capsys.readouterr().err
+
+
+def test_fp32_is_fp32_as_in_the_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SD_BACKEND", "jax")
+    env = probe._environment()
+    assert env["NVIDIA_TF32_OVERRIDE"] == "0" and "SD_BACKEND" not in env

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline
 
-from sdbackends.build import Builder
 from sdbackends.host import activate
 from sdbackends.measure import record, turns
 from sdbackends.settings import BackendChoice, Settings
@@ -151,7 +150,6 @@ def test_without_the_variable_nothing_is_laid(tiny_pipe_folder: Path) -> None:
     before = attributes()
     with activate.enable(Settings(BackendChoice("torch"))):
         StableDiffusionPipeline.from_pretrained(tiny_pipe_folder)
-        assert Builder.build is before["build"]
         assert vars(StableDiffusionPipeline)["__call__"] is before["pipeline"]
 
 
@@ -163,7 +161,6 @@ def attributes() -> dict[str, Any]:
     base = module("diffusers.pipelines.pipeline_utils").DiffusionPipeline
     decoder = module("diffusers.models.autoencoders.vae").Decoder
     return {
-        "build": Builder.build,
         "pipeline": vars(StableDiffusionPipeline)["__call__"],
         "from_pretrained": vars(base)["from_pretrained"],
         "register": vars(base)["register_modules"],

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch.utils import _pytree as pytree
 
-from sdbackends.capture.export import Capture, capture, weights_of
+from sdbackends.capture.direct import CapturedCall as Capture
+from sdbackends.capture.direct import capture, weights_of
 from sdbackends.engines.oneflow.engine import OneflowEngine, OneflowProgram
 from tests.engines.calls import Call
 

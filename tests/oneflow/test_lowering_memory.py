@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from sdbackends.capture.export import capture, weights_of
+from sdbackends.capture.direct import capture, weights_of
 from sdbackends.engines.base import Program
 from sdbackends.engines.oneflow.engine import OneflowEngine
 from tests.engines.calls import Call

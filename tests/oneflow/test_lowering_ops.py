@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from sdbackends.capture.export import capture
+from sdbackends.capture.direct import capture
 from sdbackends.engines.base import EngineContext
 from sdbackends.engines.oneflow.engine import OneflowEngine
 from sdbackends.errors import RunError
@@ -85,9 +85,14 @@ class Attention(torch.nn.Module):
 
 
 def test_attention_in_pieces_is_the_whole(engine: OneflowEngine) -> None:
-    """2 x 8 x 2500 x 2500 scores: eager replay takes the queries in two pieces."""
-    call = Call(Attention().eval(), (rand(2, 8, 2500, 8),))
-    assert distance(build(engine, call).run(call), call.eager()) < 2e-6
+    """2 x 8 x 2500 x 2500 scores: eager replay takes the queries in two pieces.
+
+    Held against float64: torch's own float32 kernel differs from one processor to the next.
+    """
+    query = rand(2, 8, 2500, 8)
+    call = Call(Attention().eval(), (query,))
+    exact = Attention()(query.double()).float()
+    assert distance(build(engine, call).run(call), exact) < 2e-6
 
 
 class Positions(torch.nn.Module):

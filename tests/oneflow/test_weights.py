@@ -1,4 +1,4 @@
-"""One copy of the weights for torch and the worker: edits in place, new weights, ties, way back."""
+"""The worker's copies of weights: the script's tensors stay as they are, no edit is missed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import os
 import pytest
 import torch
 
-from sdbackends.capture.export import weights_of
+from sdbackends.capture.direct import weights_of
+from sdbackends.engines.oneflow.weights import Home
 from sdbackends.errors import RunError
+from tests.engines import edits
 from tests.engines.calls import Call
 from tests.oneflow.helpers import Built, build, worst
 
@@ -41,59 +43,100 @@ def rebind(built: Built, call: Call) -> None:
     built.program.rebind(weights_of(call.module, built.capture.graph))
 
 
-def in_shared_memory(tensor: torch.Tensor) -> bool:
-    with open(f"/proc/{os.getpid()}/maps") as maps:
-        for line in maps:
-            first, last = (int(end, 16) for end in line.split()[0].split("-"))
-            if first <= tensor.data_ptr() < last:
-                return "memfd:" in line
-    return False
+def homes_of(built: Built) -> dict[str, Home]:
+    pairs = zip(built.capture.graph.weights, built.program._homes, strict=True)
+    return {value.key: home for value, home in pairs}
 
 
-EDITS = {
-    "in place": lambda p: p.mul_(3),
-    "through data": lambda p: p.data.mul_(3),
-    "copied": lambda p: p.copy_(torch.full_like(p, 0.1)),
-    "from numpy": lambda p: p.numpy().__imul__(3),
-}
-
-
-@pytest.mark.parametrize("edit", EDITS)
-def test_an_edit_in_place_reaches_the_worker_without_a_word(engine, call, edit) -> None:
+def test_the_scripts_tensors_are_left_alone(engine, call) -> None:
+    call.module.conv.to(memory_format=torch.channels_last)
+    before, expected = edits.picture_of(call.module), call.eager()
     built = build(engine, call)
-    before = built.run(call)
-    for name in ("conv.weight", "linear.weight", "linear.bias", "scale"):
-        tensor = call.module.state_dict(keep_vars=True)[name]
-        EDITS[edit](tensor)
-    assert worst(built.run(call), call.eager()) < 1e-6
-    assert worst(before, call.eager()) > 1e-2, "the edit must be seen at all"
-
-
-def test_torchs_own_memory_is_the_workers(engine, call) -> None:
-    build(engine, call)
-    assert all(in_shared_memory(tensor) for tensor in call.module.state_dict().values())
+    assert worst(built.run(call), expected) < 1e-6
+    assert edits.picture_of(call.module) == before
     engine.close()
-    assert not any(in_shared_memory(tensor) for tensor in call.module.state_dict().values())
+    assert edits.picture_of(call.module) == before
+    with pytest.raises(RunError, match="closed"):
+        built.program(call.tensors())
 
 
-def test_a_second_program_moves_nothing(engine, call) -> None:
-    build(engine, call)
-    before = {name: tensor.data_ptr() for name, tensor in call.module.state_dict().items()}
-    other = Call(call.module, (torch.randn(2, 4, 8, 8),))
-    assert worst(build(engine, other).run(other), other.eager()) < 1e-6
-    assert before == {n: tensor.data_ptr() for n, tensor in call.module.state_dict().items()}
-
-
-def test_rebind_takes_new_weights(engine, call) -> None:
+def test_an_edit_in_place_is_seen_by_the_next_call(engine, call) -> None:
+    """One build for all of them: each is another worker's start."""
+    handles = edits.Handles(call.module)
     built = build(engine, call)
-    module = call.module
-    old = module.linear.weight
-    module.linear.weight = torch.nn.Parameter(torch.randn(4, 8), requires_grad=False)
-    module.conv.weight.data = torch.randn(8, 4, 3, 3)
+    for name, edit in edits.IN_PLACE.items():
+        before = built.run(call)
+        for weight in ("conv.weight", "linear.weight", "linear.bias"):
+            edit(handles, weight)
+        call.module.scale.data.add_(1)
+        expected = call.eager()
+        assert worst(built.run(call), expected) < 1e-5, name
+        assert worst(before, expected) > 1e-3, f"{name}: the edit must be seen at all"
+        for parameter in call.module.parameters():
+            parameter.data.mul_(0.3)
+
+
+def test_a_weight_that_stands_elsewhere_is_taken_by_rebind(engine, call) -> None:
+    built = build(engine, call)
+    for name, edit in edits.ELSEWHERE.items():
+        before = built.run(call)
+        for layer in ("conv", "linear"):
+            edit(call.module, layer)
+        rebind(built, call)
+        expected = call.eager()
+        assert worst(built.run(call), expected) < 1e-5, name
+        assert worst(before, expected) > 1e-3, f"{name}: the edit must be seen at all"
+        for parameter in call.module.parameters():
+            parameter.data.mul_(0.3)
+
+
+def test_only_what_was_edited_is_written_again(engine, call) -> None:
+    built = build(engine, call)
+    homes = homes_of(built)
+    built.run(call)
+    call.module.linear.weight.data.mul_(2)
+    built.run(call)
+    assert {key for key, home in homes.items() if home.writes > 1} == {"linear.weight"}
+
+
+def test_programs_of_two_sizes_read_one_copy(engine, call) -> None:
+    first = build(engine, call)
+    other = Call(call.module, (torch.randn(2, 4, 8, 8),))
+    second = build(engine, other)
+    assert set(map(id, first.program._homes)) == set(map(id, second.program._homes))
+    kept = call.module.conv.weight.clone()
+    for factor in (3, 1):
+        call.module.conv.weight.data.copy_(kept * factor)
+        assert worst(first.run(call), call.eager()) < 1e-6
+    call.module.conv.weight.data.copy_(kept * 3)
+    assert worst(second.run(other), other.eager()) < 1e-6
+    assert worst(first.run(call), call.eager()) < 1e-6
+
+
+def test_who_holds_a_weight_that_was_replaced_keeps_its_values(engine, call) -> None:
+    built = build(engine, call)
+    old = call.module.linear.weight
     kept = old.clone()
+    call.module.linear.weight = torch.nn.Parameter(torch.randn(4, 8), requires_grad=False)
     rebind(built, call)
     assert worst(built.run(call), call.eager()) < 1e-6
-    assert torch.equal(old, kept), "who still holds the old weight keeps its values"
+    assert torch.equal(old, kept)
+
+
+def test_a_forked_process_has_copies_of_its_own(engine, call) -> None:
+    built = build(engine, call)
+    expected = built.run(call)
+    child = os.fork()
+    if child == 0:
+        try:
+            call.module.conv.weight.data.mul_(3)
+            good = worst(built.run(call), call.eager()) < 1e-6
+            engine.close()
+        except BaseException:
+            good = False
+        os._exit(0 if good else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert torch.equal(built.run(call), expected)
 
 
 @pytest.mark.parametrize("rows", [3, 5])
@@ -105,29 +148,15 @@ def test_a_weight_may_be_given_another_shape(engine, call, rows) -> None:
         tensor.data = torch.randn(rows, *tensor.shape[1:])
     assert worst(build(engine, call).run(call), call.eager()) < 1e-6
     assert module.linear.weight.shape == (rows, 8)
-    engine.close()
-    assert not in_shared_memory(module.linear.weight)
 
 
-def test_ties_stay_ties(engine, call) -> None:
-    build(engine, call)
-    module = call.module
-    assert module.conv.weight.data_ptr() == module.tied.weight.data_ptr()
-    engine.close()
-    assert module.conv.weight.data_ptr() == module.tied.weight.data_ptr()
-
-
-def test_close_gives_values_and_strides_back(engine, call) -> None:
-    module = call.module.to(memory_format=torch.channels_last)
-    strides = {name: tensor.stride() for name, tensor in module.state_dict().items()}
-    expected = call.eager()
-    built = build(engine, call)
-    assert worst(built.run(call), expected) < 1e-6
-    engine.close()
-    assert strides == {name: tensor.stride() for name, tensor in module.state_dict().items()}
-    assert torch.equal(call.eager(), expected)
-    with pytest.raises(RunError, match="closed"):
-        built.program(call.tensors())
+def test_ties_are_one_copy(engine, call) -> None:
+    built, module = build(engine, call), call.module
+    homes = homes_of(built)
+    assert homes["conv.weight"] is homes["tied.weight"]
+    for conv in (module.conv, module.tied):
+        conv.weight[0, 0, 0, 0] += 5
+        assert worst(built.run(call), call.eager()) < 1e-6
 
 
 def test_outputs_belong_to_the_caller(engine, call) -> None:
@@ -147,5 +176,6 @@ def test_models_that_are_gone_give_their_memory_back(engine, call) -> None:
         build(engine, fresh)
         del fresh
         gc.collect()
-    build(engine, call)  # the dead are buried at the next build
+    assert not engine._store._homes
+    build(engine, call)
     assert len(os.listdir("/proc/self/fd")) <= descriptors + 6

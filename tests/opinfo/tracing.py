@@ -15,10 +15,9 @@ from typing import Any, Literal
 from unittest import mock
 
 import torch
-import torch._export.utils
 from torch.utils import _pytree as pytree
 
-from sdbackends.capture import export
+from sdbackends.capture import direct, export
 from sdbackends.capture.graph import Graph, Ref
 from sdbackends.errors import CaptureError
 from tests.opinfo.database import Sample
@@ -100,9 +99,9 @@ def part(graph: Graph, outputs: Sequence[Ref]) -> Graph:
     )
 
 
-def _capture(samples: Sequence[Sample], way: Way) -> export.Capture:
-    with _quick(), _decomposed(way):
-        return export.capture(Samples(samples), tuple(sample.tensors() for sample in samples))
+def _capture(samples: Sequence[Sample], way: Way) -> direct.CapturedCall:
+    with _decomposed(way):
+        return direct.capture(Samples(samples), tuple(sample.tensors() for sample in samples))
 
 
 @contextmanager
@@ -110,15 +109,11 @@ def _decomposed(way: Way) -> Iterator[None]:
     if way == "plain":
         yield
         return
-    with mock.patch.object(export, "_decompositions", dict):
+    with mock.patch.object(export, "_tables", _nothing_decomposed):
         yield
 
 
-_valid = functools.cache(torch._export.utils._collect_all_valid_cia_ops)
-
-
-@contextmanager
-def _quick() -> Iterator[None]:
-    """The list of all ops, which torch makes anew for every capture, made once."""
-    with mock.patch.object(torch._export.utils, "_collect_all_valid_cia_ops", _valid):
-        yield
+@functools.cache
+def _nothing_decomposed() -> tuple[dict[Any, Any], dict[Any, Any]]:
+    composite, python = export._split_decomp_table_to_cia_and_python_decomp({})
+    return dict(composite), dict(python)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from sdbackends import route, say
+from sdbackends.build import Strategy
+from sdbackends.events import Listener
 from sdbackends.host.overlay import Overlay
 from sdbackends.settings import BackendChoice, Settings
 from tests.replay import Behaviour, ReplayEngine
@@ -21,11 +24,17 @@ class Replayed:
     overlay: Overlay
     folder: Path
 
-    def install(self, backend: str = "jax", **changes) -> None:
+    def install(
+        self,
+        backend: str = "jax",
+        listeners: Sequence[Listener] = (),
+        strategy: Strategy | None = None,
+        **changes,
+    ) -> None:
         settings = Settings(
             **{"backend": BackendChoice.parse(backend), "cache_dir": self.folder, **changes}
         )
-        route.install(settings, self.overlay)
+        route.install(settings, self.overlay, listeners, strategy)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import torch
 from transformers import CLIPTextModelWithProjection
 
 from sdbackends import recorders
-from sdbackends.capture.export import capture
+from sdbackends.capture.direct import capture
 from sdbackends.programs import RoutedModel
 from tests import tiny_models
 
@@ -77,9 +77,9 @@ def test_dynamo_has_the_call_in_one_graph(model):
 def test_the_router_lays_them_before_an_engine_has_the_call(model, replayed, monkeypatch):
     laid, call = [], RoutedModel.__call__
 
-    def watched(self, module, *rest):
+    def watched(self, module, *rest, **options):
         laid.append(hooks(module))
-        return call(self, module, *rest)
+        return call(self, module, *rest, **options)
 
     monkeypatch.setattr(RoutedModel, "__call__", watched)
     replayed.install()

@@ -7,7 +7,7 @@ import torch
 from diffusers.models.modeling_utils import ModelMixin
 from transformers import CLIPTextModelWithProjection, PreTrainedModel
 
-from sdbackends import programs, route, say
+from sdbackends import programs
 from sdbackends.errors import BackendNotReadyError, RunError, UnsupportedOpsError, UsageError
 from sdbackends.settings import Settings
 from tests import tiny_models
@@ -108,23 +108,44 @@ def test_an_edited_weight_is_never_stale(replayed):
     assert (replayed.behaviour.builds, replayed.behaviour.rebinds) == (1, 1)
 
 
-@pytest.mark.parametrize("situation", ["gradients", "train mode", "hook"])
+@pytest.mark.parametrize("situation", ["gradients", "gradients of an input", "train mode"])
 def test_what_is_no_plain_inference_stays_on_eager_and_is_said_once(replayed, situation, capsys):
     replayed.install()
     unet, inputs = tiny_models.unet(), tiny_models.unet_inputs()
-    seen = []
     if situation == "train mode":
-        unet.train()
-    elif situation == "hook":
-        unet.mid_block.register_forward_hook(lambda *a: seen.append(1))
-    else:
+        unet.train().mid_block.attentions[0].dropout = torch.nn.Dropout(0.5)
+    elif situation == "gradients":
         unet.requires_grad_(True)
+    else:
+        unet.requires_grad_(False)
+        inputs[0].requires_grad_(True)
     for _ in range(2):
-        with torch.set_grad_enabled(situation == "gradients"):
+        with torch.set_grad_enabled(situation.startswith("gradients")):
             unet(*inputs)
     assert replayed.behaviour.calls == 0
     assert capsys.readouterr().err.count("stays on eager torch") == 1
-    assert seen == ([1, 1] if situation == "hook" else [])
+
+
+def test_train_mode_that_changes_nothing_is_no_reason(replayed):
+    """A model that was built, not loaded, and whose script never calls `eval()`."""
+    replayed.install()
+    unet, inputs = tiny_models.unet().train(), tiny_models.unet_inputs()
+    result = unet(*inputs).sample
+    assert replayed.behaviour.calls == 1
+    replayed.overlay.undo()
+    torch.testing.assert_close(result, unet.eval()(*inputs).sample, rtol=1e-5, atol=1e-6)
+
+
+def test_a_hook_of_the_script_runs_at_each_call(replayed):
+    replayed.install()
+    unet, inputs, seen = tiny_models.unet(), tiny_models.unet_inputs(), []
+    unet(*inputs)
+    hook = unet.mid_block.register_forward_hook(lambda *a: seen.append(a[2].shape))
+    for _ in range(3):
+        unet(*inputs)
+    hook.remove()
+    unet(*inputs)
+    assert len(seen) == 3 and replayed.behaviour.calls == 5
 
 
 def test_gradients_flow_in_a_training_step(replayed):
@@ -163,18 +184,25 @@ def test_a_model_that_the_engine_cannot_serve_falls_back_with_the_reason(replaye
         assert "4 × mid_block.resnets.{0,1}.norm{1,2}: float32[2, 16, 4, 4], float32[16]" in said
 
 
-@pytest.mark.parametrize("fallback", ["warn", "error"])
-def test_a_missing_op_is_said_before_the_model_has_run(replayed, fallback, monkeypatch):
+def test_a_missing_op_is_raised_before_the_model_has_run(replayed):
     misbehave(replayed.behaviour, "missing op")
-    replayed.install(fallback=fallback)
-    events = []
-    monkeypatch.setattr(say, "warn_once", lambda key, text: events.append("said"))
-    monkeypatch.setattr(route, "_nn_call", lambda *args, **kwargs: events.append("ran"))
-    try:
-        tiny_models.unet()(*tiny_models.unet_inputs())
-    except UnsupportedOpsError:
-        events.append("raised")
-    assert events == {"warn": ["said", "ran"], "error": ["raised"]}[fallback]
+    replayed.install(fallback="error")
+    unet, seen = tiny_models.unet(), []
+    unet.conv_in.register_forward_hook(lambda *a: seen.append(1))
+    with pytest.raises(UnsupportedOpsError):
+        unet(*tiny_models.unet_inputs())
+    assert seen == []
+
+
+@pytest.mark.parametrize("how", ["missing op", "crash", "poison"])
+def test_what_falls_back_runs_once(replayed, how):
+    misbehave(replayed.behaviour, how)
+    replayed.install()
+    unet, seen = tiny_models.unet(), []
+    unet.conv_in.register_forward_hook(lambda *a: seen.append(1))
+    for _ in range(2):
+        unet(*tiny_models.unet_inputs())
+    assert seen == [1, 1]
 
 
 @pytest.mark.parametrize(
@@ -226,12 +254,48 @@ def test_a_part_can_have_a_backend_of_its_own(replayed):
 def test_a_state_that_changes_at_every_call_does_not_capture_forever(replayed, capsys, monkeypatch):
     monkeypatch.setattr(programs, "_RESTLESS", 2)
     replayed.install()
-    clip = tiny_models.clip_text()
+    model = Stepping()
     for step in range(5):
-        clip.counter = step
-        clip(tiny_models.token_ids())
+        model.step = step
+        assert model(torch.ones(2)).tolist() == [step + 1, step + 1]
     assert replayed.behaviour.builds == 2
-    assert "new at each of" in capsys.readouterr().err
+    assert capsys.readouterr().err.count("new at each of") == 1
+    model.step = 1  # a program that there is serves on
+    before = replayed.behaviour.calls
+    assert model(torch.ones(2)).tolist() == [2, 2]
+    assert replayed.behaviour.calls == before + 1
+
+
+class Softened(ModelMixin):
+    def forward(self, x):
+        return x.softmax(-1)
+
+
+def test_what_cannot_even_be_traced_runs_as_the_script_has_it_with_the_reason(
+    replayed, capsys, monkeypatch
+):
+    real = torch.Tensor.softmax
+    replayed.install()
+    model, x = Softened().eval(), torch.randn(2, 3)
+    # Dynamo takes what torch's methods are for granted from its first trace on.
+    torch.testing.assert_close(model(x), real(x, -1))
+    monkeypatch.setattr(torch.Tensor, "softmax", lambda *a: 5 * real(*a), raising=False)
+    for _ in range(2):
+        torch.testing.assert_close(model(x), 5 * real(x, -1))
+    said = capsys.readouterr().err
+    assert "torch.Tensor.softmax was replaced" in said and "this call runs on eager torch" in said
+
+
+class Stepping(ModelMixin):
+    """A model that counts."""
+
+    def __init__(self):
+        super().__init__()
+        self.step = 0
+        self.eval()
+
+    def forward(self, x):
+        return x + self.step
 
 
 def test_accelerate_offload_keeps_working(replayed):
@@ -249,7 +313,11 @@ def test_accelerate_offload_keeps_working(replayed):
 def test_a_scripts_own_torch_compile_is_left_to_the_backend(replayed, capsys):
     replayed.install()
     unet = tiny_models.unet()
-    assert torch.compile(unet) is unet
+    assert torch.compile(unet)._orig_mod is unet
+    torch.compile(unet)(*tiny_models.unet_inputs())
+    unet.compile()
+    unet(*tiny_models.unet_inputs())
+    assert replayed.behaviour.calls == 2
     assert "left to jax" in capsys.readouterr().err
     assert torch.compile(torch.nn.Linear(2, 2), backend="eager")(torch.ones(1, 2)).shape == (1, 2)
 

@@ -45,6 +45,7 @@ def test_it_needs_numpy_and_the_standard_library_only(worker: Worker) -> None:
         "sdbackends",
         "sdbackends._version",
         "sdbackends.errors",
+        "sdbackends.in_words",
         "sdbackends.capture",
         "sdbackends.capture.graph",
         "sdbackends.worker",

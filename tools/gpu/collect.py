@@ -12,7 +12,6 @@ wheels lies carried.json: what was asked for, and which commit the tree is of.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import shutil
 import subprocess
@@ -24,6 +23,7 @@ from email.parser import HeaderParser
 from pathlib import Path
 
 import tomllib
+import tree
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -136,11 +136,7 @@ def roots() -> list[str]:
 def sources() -> dict[str, str]:
     """Path in the tree -> SHA-256, of every tracked file that runs there."""
     names = _git("ls-files", "-z", "--", *SOURCES).split("\0")
-    return {name: digest(ROOT / name) for name in names if name and (ROOT / name).is_file()}
-
-
-def digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return {name: tree.digest(ROOT / name) for name in names if name and (ROOT / name).is_file()}
 
 
 def _to_carry(need: Requirement, version: str | None, of_a_wheel: bool) -> bool:

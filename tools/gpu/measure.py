@@ -9,7 +9,7 @@ each cell, so that they survive a slice that is killed from outside.
 from __future__ import annotations
 
 import argparse
-import json
+import re
 import signal
 import subprocess
 import sys
@@ -21,20 +21,22 @@ from pathlib import Path
 import pack
 import psutil
 import slices
+import tree
 
 from sdbackends.errors import SdError
-from sdbackends.matrix import machine, plan, store
-from sdbackends.matrix.results import Cell, CellResult
+from sdbackends.matrix import machine, plan, resuming, store
+from sdbackends.matrix.results import Cell, CellResult, Machine
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 FILE = HERE / "matrix-gpu.yaml"
-CARRIED = HERE / "wheels" / "carried.json"
 #: Seconds for the end of a batch: its processes, the report, the zip.
 _TO_END = 25.0
 #: Of these, for the zip.
 _TO_PACK = 8.0
 _PAUSE = 1.0
+#: Outcomes that may be others once something was mended, or where fewer processes are at work.
+_TO_TRY_AGAIN = ("not-installed", "crashed", "slow-limit")
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,24 @@ def cells(*, quick: bool, device: str | None, only: str | None) -> tuple[Cell, .
 
 
 def left(asked: Slice) -> tuple[Cell, ...]:
-    """The cells that have no result yet, in their order."""
-    done = {result.cell for result in _results(asked.work)}
+    """The cells that have no result yet that a later slice could not better, in their order."""
+    done = {one.cell for one in _results(asked.work) if one.outcome not in _TO_TRY_AGAIN}
     return tuple(cell for cell in asked.cells if cell not in done)
+
+
+def forget_failures(work: Path) -> None:
+    """Take the results out that are to be tried again: what was mended meanwhile may work now."""
+    for path in pack.all_results(work):
+        run = store.read(path)
+        kept = tuple(one for one in run.cells if one.outcome not in _TO_TRY_AGAIN)
+        if len(kept) < len(run.cells):
+            store.write(run.model_copy(update={"cells": kept}), path)
+
+
+def _untried(asked: Slice) -> tuple[Cell, ...]:
+    """The cells that have no result at all; in one slice none is tried twice."""
+    tried = {one.cell for one in _results(asked.work)}
+    return tuple(cell for cell in asked.cells if cell not in tried)
 
 
 def measure(asked: Slice) -> bool:
@@ -88,15 +105,15 @@ def _next(asked: Slice, fresh: bool) -> tuple[Cell, ...]:
     measured = {one.cell.id: (one.cell, one.seconds) for one in _results(asked.work)}
     known = slices.Known(measured, pack.read_state(asked.work))
     seconds = asked.until - time.time() - _TO_END
-    return slices.next_batch(left(asked), seconds, known, fresh=fresh)
+    return slices.next_batch(_untried(asked), seconds, known, fresh=fresh)
 
 
 def _start(batch: Sequence[Cell], asked: Slice) -> tuple[bool, float]:
     """Whether the batch was measured or cut off as it should be; seconds until it was cut off."""
     begun = time.time()
-    results = pack.results(asked.work)
-    name = results.stem if results else time.strftime("%Y-%m-%d-%H%M%S", time.gmtime())
+    name = file_name(asked.work, machine.describe(), machine.commit())
     command = [sys.executable, "-m", "sdbackends", "matrix", f"--file={FILE}", f"--name={name}"]
+    command += [f"--logs={asked.work / pack.LOGS}"]
     command += ["--resume", f"--output={asked.work}", *(["--quick"] if asked.quick else [])]
     print(f"\n{slices.title(batch[0])}: {len(batch)} cells", flush=True)
     process = subprocess.Popen([*command, *(f"--cell={cell.id}" for cell in batch)], cwd=ROOT)
@@ -108,7 +125,22 @@ def _start(batch: Sequence[Cell], asked: Slice) -> tuple[bool, float]:
         _end(process, asked.until - _TO_PACK)
         return True, time.time() - begun
     # Exit code 1: a cell is not ok, which is a result. Whatever else it says, a second try would.
-    return process.returncode in (0, 1) and not set(batch) & set(left(asked)), 0.0
+    return process.returncode in (0, 1) and not set(batch) & set(_untried(asked)), 0.0
+
+
+def file_name(work: Path, here: Machine, commit: str) -> str:
+    """The file of results to go on with; a new one where the commit or the machine is another.
+
+    Figures of two kinds must not meet in one file. `sdbackends report` brings the files together.
+    """
+    commit = commit.removesuffix("+changes")
+    for path in reversed(pack.all_results(work)):
+        run = store.read(path)
+        same = resuming.matters(run.machine) == resuming.matters(here)
+        if same and run.commit.removesuffix("+changes") == commit:
+            return path.stem
+    words = [time.strftime("%Y-%m-%d-%H%M%S", time.gmtime()), commit[:7], here.driver or ""]
+    return "-".join(re.sub(r"[^\w.]+", "-", word) for word in words if word)
 
 
 def _end(process: subprocess.Popen[bytes], until: float) -> None:
@@ -131,7 +163,7 @@ def _end(process: subprocess.Popen[bytes], until: float) -> None:
 def _cut(batch: Sequence[Cell], asked: Slice, seconds: float) -> dict[str, float]:
     """What is known of cut-off cells, with the one that was at work after these seconds."""
     cut = pack.read_state(asked.work)
-    lacking = [cell for cell in batch if cell in left(asked)]
+    lacking = [cell for cell in batch if cell in _untried(asked)]
     if seconds and lacking:
         ids = {cell.id for cell in batch}
         others = sum(one.seconds for one in _results(asked.work) if one.cell.id in ids)
@@ -140,22 +172,16 @@ def _cut(batch: Sequence[Cell], asked: Slice, seconds: float) -> dict[str, float
 
 
 def _results(work: Path) -> tuple[CellResult, ...]:
-    path = pack.results(work)
-    return store.read(path).cells if path else ()
+    """Of all files, the newest result of each cell."""
+    newest = {one.cell: one for path in pack.all_results(work) for one in store.read(path).cells}
+    return tuple(newest.values())
 
 
 def _write_commit() -> None:
     """Where git cannot tell: the commit that the tree was collected at, if it is still that."""
     if not machine.commit().startswith("sdbackends "):
         return
-    carried = json.loads(CARRIED.read_text("utf-8"))
-    same = all(
-        (ROOT / name).is_file() and collected == pack.digest(ROOT / name)
-        for name, collected in carried["sources"].items()
-    )
-    commit = carried["commit"].removesuffix("+changes")
-    changed = not same or commit != carried["commit"]
-    (ROOT / "COMMIT").write_text(f"{commit}{'+changes' if changed else ''}\n", "utf-8")
+    (ROOT / "COMMIT").write_text(f"{tree.collected(tree.CARRIED)}\n", "utf-8")
 
 
 def _show(asked: Slice) -> None:
@@ -184,11 +210,13 @@ def main() -> int:
         chosen = cells(quick=given.rehearse, device=given.device, only=given.slice)
         if given.resume:
             pack.unpack(given.resume, given.work)
+            forget_failures(given.work)
         asked = Slice(chosen, given.rehearse, given.until, given.work, given.output)
         if given.list:
             _show(asked)
             return 0
         _write_commit()
+        pack.describe(given.work)
         well = measure(asked)
         _show(asked)
     except (ValueError, SdError) as error:

@@ -1,16 +1,19 @@
 """What travels between two slices, and home: one zip, and the results once more as plain JSON.
 
-The zip holds what lies under results/ (MACHINE/NAME.json and the pictures) and slices.json, what
-the kit knows of the cells that were cut off. Large pictures are made smaller: of random weights
+The zip holds what lies under results/ (MACHINE/NAME.json and the pictures), slices.json, what the
+kit knows of the cells that were cut off, and logs/: the end of the log of each cell that is not ok,
+with what the machine is and has installed. Large pictures are made smaller: of random weights
 they are noise, which no format makes small, and all figures were taken from the full ones.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
+import shutil
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from PIL import Image
 ZIP = "gpu.zip"
 PLAIN = "results.json"
 STATE = "slices.json"
+LOGS = "logs"
 #: Pixels of the longer side.
 _LARGEST = 192
 
@@ -62,17 +66,42 @@ def unpack(archive: Path, work: Path) -> None:
 
 def results(work: Path) -> Path | None:
     """The newest file of results under `work`."""
-    files = sorted(work.glob("*/*.json"), key=lambda path: path.stat().st_mtime)
+    files = all_results(work)
     return files[-1] if files else None
 
 
+def all_results(work: Path) -> list[Path]:
+    """Every file of results under `work`, the newest last."""
+    return sorted(work.glob("*/*.json"), key=lambda path: path.stat().st_mtime)
+
+
+def describe(work: Path) -> None:
+    """What the machine is and has installed, into the logs."""
+    folder = work / LOGS
+    folder.mkdir(parents=True, exist_ok=True)
+    pip = [sys.executable, "-m", "pip", "list", "--disable-pip-version-check"]
+    for name, command in (("nvidia-smi", ["nvidia-smi", "-q"]), ("pip-list", pip)):
+        if shutil.which(command[0]):
+            done = subprocess.run(command, capture_output=True, check=False, timeout=60)
+            (folder / f"{name}.txt").write_bytes(done.stdout + done.stderr)
+
+
 def read_state(work: Path) -> dict[str, float]:
-    """Cell id -> seconds after which it was cut off."""
+    """Cell id -> seconds after which it was cut off.
+
+    Raises:
+        ValueError: the file holds something else.
+    """
     try:
-        state: dict[str, dict[str, float]] = json.loads((work / STATE).read_text("utf-8"))
+        state = json.loads((work / STATE).read_text("utf-8"))
     except FileNotFoundError:
         return {}
-    return state["cut"]
+    except (ValueError, RecursionError):
+        state = None
+    cut = state.get("cut") if isinstance(state, dict) else None
+    if not isinstance(cut, dict) or not all(type(value) in (int, float) for value in cut.values()):
+        raise ValueError(f"{STATE} is damaged, or not one of this kit; remove {work / STATE}")
+    return cut
 
 
 def write_state(work: Path, cut: dict[str, float]) -> None:
@@ -80,13 +109,10 @@ def write_state(work: Path, cut: dict[str, float]) -> None:
     (work / STATE).write_text(json.dumps({"cut": cut}, indent=1), "utf-8")
 
 
-def digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def _kept(work: Path) -> list[Path]:
     """Reports are made anew at home, from the results."""
-    return [work / STATE, *sorted(work.glob("*/*.json")), *sorted(work.glob("*/*/pictures/*.png"))]
+    patterns = ("*/*.json", "*/*/pictures/*.png", f"{LOGS}/*.txt")
+    return [work / STATE, *(path for one in patterns for path in sorted(work.glob(one)))]
 
 
 def _content(path: Path) -> bytes:

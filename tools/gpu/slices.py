@@ -26,17 +26,14 @@ SLICES: tuple[tuple[str, Mapping[str, Values]], ...] = (
     ("SDXL, fp16", {"model": (SDXL,), "batch": (1,)}),
     ("fp16, batch 4, and the rest", {}),
 )
-#: It times kernels for minutes, so its cells come after all others, slice by slice.
-LAST = "compile-max"
-LAST_SLICE = "compile-max"
 
 #: Guesses, until a cell of the same model and backend has been measured: seconds of a cell (both
 #: processes), and of what stands beside the first cell of a work (reference, fp32 picture).
 _GUESSED = {
-    SD15: {"torch": 45.0, "compile": 170.0, "jax": 150.0, LAST: 380.0},
-    SDXL: {"torch": 75.0, "compile": 260.0, "jax": 240.0, LAST: 400.0},
+    SD15: {"torch": 45.0, "compile": 170.0, "jax": 150.0},
+    SDXL: {"torch": 75.0, "compile": 260.0, "jax": 240.0},
 }
-_GUESSED_SMALL = {"torch": 30.0, "compile": 90.0, "jax": 60.0, LAST: 300.0}
+_GUESSED_SMALL = {"torch": 30.0, "compile": 90.0, "jax": 60.0}
 _BESIDE = {SD15: 60.0, SDXL: 90.0}
 _BESIDE_SMALL = 30.0
 #: A larger batch than the one that was measured: its pictures take longer, its building does not.
@@ -68,8 +65,6 @@ class Known:
 
 def title(cell: Cell) -> str:
     """The slice that the cell belongs to."""
-    if cell.backend == LAST:
-        return LAST_SLICE
     values = cell.model_dump()
     return next(
         name
@@ -80,7 +75,7 @@ def title(cell: Cell) -> str:
 
 def titles() -> tuple[str, ...]:
     """All slices in their order."""
-    return (*(name for name, _ in SLICES), LAST_SLICE)
+    return tuple(name for name, _ in SLICES)
 
 
 def ordered(cells: Iterable[Cell]) -> tuple[Cell, ...]:

@@ -37,6 +37,7 @@ class Choices:
     """How ops are lowered.
 
     Attributes:
+        widest_head: of the heads that cuDNN's attention takes.
         kernel_order: where the axes of a convolution's weight (OIHW) stand in memory.
     """
 
@@ -45,11 +46,15 @@ class Choices:
     attention: str = "auto"
     conv: str = "auto"
     matmul_precision: str = "auto"
+    widest_head: int = 128
 
     @classmethod
-    def from_options(cls, options: Mapping[str, Any], platform: Platform) -> Choices:
+    def from_options(
+        cls, options: Mapping[str, Any], platform: Platform, widest_head: int = 128
+    ) -> Choices:
         """Raises UsageError for an option or a value that is not accepted."""
-        return cls(platform, **cast("dict[str, str]", take("jax", options, OPTIONS)))
+        chosen = cast("dict[str, str]", take("jax", options, OPTIONS))
+        return cls(platform, **chosen, widest_head=widest_head)
 
     @property
     def channels_last(self) -> bool:
@@ -92,3 +97,12 @@ def platform_of(device: jax.Device) -> Platform:
     return cast(
         "Platform", "gpu" if device.platform in ("gpu", "cuda", "rocm") else device.platform
     )
+
+
+def widest_head_of(device: jax.Device) -> int:
+    """Of the heads that cuDNN's attention takes on this device: from compute capability 9 on more.
+
+    SD 1.5 has heads of width 160.
+    """
+    major = str(getattr(device, "compute_capability", "")).partition(".")[0]
+    return 256 if major.isdecimal() and int(major) >= 9 else 128

@@ -90,10 +90,12 @@ def _checked(folder: Path) -> bool:
 
 def _sign(folder: Path) -> None:
     """A cache that cannot be written costs time at the next start, nothing else."""
+    written = folder / f"{_CHECKSUMS}.{os.getpid()}"
     with contextlib.suppress(OSError):
-        written = folder / f"{_CHECKSUMS}.{os.getpid()}"
         written.write_text(json.dumps(_checksums(folder)))
         written.replace(folder / _CHECKSUMS)
+    with contextlib.suppress(OSError):  # on a full disk a part of it is there
+        written.unlink()
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 import jax
 
+from sdbackends import machine, say
 from sdbackends.errors import BackendNotReadyError, UsageError
 
 #: What a person may say -> JAX's name of the platform.
@@ -32,7 +33,10 @@ def choose(word: str | None) -> jax.Device:
     """
     with _quiet_start():
         if word is None:
-            return jax.local_devices()[0]
+            first = jax.local_devices()[0]
+            if first.platform == "cpu" and machine.device() == "cuda":
+                _say_that_the_gpu_is_not_used()
+            return first
         kind, _, number = word.partition(":")
         platform = _PLATFORMS.get(kind)
         if platform is None or (number and not number.isdigit()):
@@ -47,6 +51,14 @@ def choose(word: str | None) -> jax.Device:
     if int(number or 0) >= len(devices):
         raise _not_here(word, platform, f"JAX sees {len(devices)} of that kind")
     return devices[int(number or 0)]
+
+
+def _say_that_the_gpu_is_not_used() -> None:
+    """torch's tensors are on the GPU, and every call would copy them to the CPU and back."""
+    say.warn(
+        f"JAX {jax.__version__} sees no GPU here, torch does: the jax engine runs on the CPU; "
+        f"{_MENDS['gpu']}"
+    )
 
 
 def _not_here(word: str, platform: str, why: str) -> BackendNotReadyError:

@@ -1,8 +1,8 @@
 """The JAX engine: a captured graph becomes one XLA program over torch's own memory.
 
-`build` translates the graph, binds the weights (one copy, see weights.py), compiles at once and
-gives a program that takes and returns torch tensors. Weights are arguments of the compiled
-function, never constants in it: they may change without a new compilation.
+`build` translates the graph, binds the weights (shared where JAX can read them, see weights.py),
+compiles at once and gives a program that takes and returns torch tensors. Weights are arguments of
+the compiled function, never constants in it: they may change without a new compilation.
 """
 
 from __future__ import annotations
@@ -16,16 +16,20 @@ import jax
 import jaxlib.version
 import torch
 
+from sdbackends import forking, undoing
 from sdbackends.capture.graph import Graph, Ref, Value
 from sdbackends.engines.base import EngineContext, GraphEngine, MissingOp, Program
-from sdbackends.engines.jax import compiling
-from sdbackends.engines.jax.choices import Choices, platform_of
+from sdbackends.engines.jax import at_exit, compiling
+from sdbackends.engines.jax.choices import Choices, platform_of, widest_head_of
 from sdbackends.engines.jax.device import choose
 from sdbackends.engines.jax.exchange import to_jax, to_torch
 from sdbackends.engines.jax.layout import Array
+from sdbackends.engines.jax.streams import carried_by_dlpack, ordered_by, wait_for_torch
 from sdbackends.engines.jax.translate import DTYPES, Translation, unsupported
-from sdbackends.engines.jax.weights import Bound, WeightStore
+from sdbackends.engines.jax.weights import Order, Weight, WeightStore, copies_in, orders
+from sdbackends.engines.weight_copies import Copies
 from sdbackends.errors import BuildError, RunError, SdError
+from sdbackends.in_words import in_all_words
 
 Tensors = Mapping[str, torch.Tensor]
 
@@ -38,9 +42,12 @@ class JaxEngine(GraphEngine):
     def __init__(self, context: EngineContext) -> None:
         super().__init__(context)
         self.device = choose(context.device)
-        self.choices = Choices.from_options(context.options, platform_of(self.device))
+        self.choices = Choices.from_options(
+            context.options, platform_of(self.device), widest_head_of(self.device)
+        )
         self._store = WeightStore(self.device)
         self._programs: WeakSet[JaxProgram] = WeakSet()
+        at_exit.keep(self.arrays)
 
     def version(self) -> str:
         return f"jax {jax.__version__}, jaxlib {jaxlib.version.__version__}"
@@ -49,33 +56,37 @@ class JaxEngine(GraphEngine):
         return unsupported(graph)
 
     def build(self, graph: Graph, weights: Tensors, constants: Tensors) -> Program:
-        orders = self._store.orders(graph, weights, self.choices)
+        order = orders(graph, self.choices)
+        # XLA tries kernels out in memory that torch may have let go of and still be reading.
+        wait_for_torch(self.device)
         tensors = [weights[value.key] for value in graph.weights]
         try:
-            bound = self._store.bind(tensors, orders)
+            bound = self._store.bind(tensors, order)
             fixed = [to_jax(constants[value.key], self.device) for value in graph.constants]
-            compiled = self._compile(Translation(graph, self.choices, orders), bound, fixed)
+            compiled = self._compile(Translation(graph, self.choices, order), bound, fixed)
         except SdError:
             raise
         except Exception as error:
             raise BuildError(
                 "XLA refused the program",
                 where=f"{len(graph.nodes)} nodes on {self.device}",
-                why=f"{type(error).__name__}: {error}",
+                why=in_all_words(error),
                 mend="the model runs on eager torch instead",
             ) from error
-        program = JaxProgram(graph, compiled, self._store, orders, bound, fixed)
+        program = JaxProgram(graph, compiled, self._store, order, bound, fixed)
         self._programs.add(program)
         return program
 
     def close(self) -> None:
-        """The programs end: their weights' memory goes back to torch."""
-        for program in list(self._programs):
-            program.close()
-        self._store.restore()
+        """The programs end, and the copies of weights with them."""
+        undoing.run_all([("a program of jax", program.close) for program in self._programs])
+
+    def arrays(self) -> list[Array]:
+        """All that the programs hold."""
+        return [array for program in self._programs for array in program.arrays()]
 
     def _compile(
-        self, function: Translation, weights: Sequence[Bound], constants: Sequence[Array]
+        self, function: Translation, weights: Sequence[Weight], constants: Sequence[Array]
     ) -> compiling.Compiled:
         place = jax.sharding.SingleDeviceSharding(self.device)
         specify: Any = jax.ShapeDtypeStruct  # untyped in jax
@@ -107,13 +118,17 @@ class JaxEngine(GraphEngine):
 class JaxProgram(Program):
     """One compiled graph with its weights."""
 
+    _weights: list[Weight]
+    _arrays: list[Array]
+    _copies: Copies
+
     def __init__(
         self,
         graph: Graph,
         compiled: compiling.Compiled,
         store: WeightStore,
-        orders: list[tuple[int, ...]],
-        weights: list[Bound],
+        orders: list[Order],
+        weights: list[Weight],
         constants: list[Array],
     ) -> None:
         self.from_cache = compiled.from_cache
@@ -121,26 +136,45 @@ class JaxProgram(Program):
         self._run = compiled.run
         self._store = store
         self._orders = orders
-        self._weights = weights
-        self._arrays = [weight.array for weight in weights]
+        self._lock = forking.reentrant_lock()
+        self._take(weights)
         self._constants = constants
+        #: Those of the last call: XLA lets go of them in a thread of its own, when it comes to it.
+        self._inputs: list[Array] = []
         self._dtypes = _output_dtypes(graph)
+        self._ordered = carried_by_dlpack(store.device)
+        #: Which int64 inputs were looked at: ids and steps of a later call are of the same kind.
+        self._in_range: set[int] = set()
         self._closed = False
 
     def __call__(self, inputs: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         if self._closed:
             raise RunError(
                 "this program was closed",
-                why="its engine gave the weights back to torch",
+                why="its engine was switched off",
                 mend="build it again",
             )
+        with self._lock:
+            if self._copies.renew():
+                self._arrays = [weight.array for weight in self._weights]
+            weights = self._arrays
         device = inputs[0].device if inputs else torch.device("cpu")
-        arrays = [to_jax(tensor, self._store.device) for tensor in inputs]
+        ordered = self._ordered and ordered_by(inputs, self._store.device)
+        if not ordered:
+            wait_for_torch(self._store.device)
+        arrays = [self._array(place, tensor) for place, tensor in enumerate(inputs)]
         try:
-            results = self._run(self._arrays, self._constants, arrays)
-            # The inputs' memory is torch's, which may write there as soon as we return.
-            for result in results:
-                result.block_until_ready()
+            results = self._run(weights, self._constants, arrays)
+            if not ordered:
+                # The inputs' memory is torch's, which may write there as soon as we return.
+                for result in results:
+                    result.block_until_ready()
+            self._inputs = arrays
+            # A compiled function without donation writes every result into memory of its own.
+            return [
+                to_torch(array, device, dtype)
+                for array, dtype in zip(results, self._dtypes, strict=True)
+            ]
         except jax.errors.JaxRuntimeError as error:
             raise RunError(
                 "the XLA program failed",
@@ -148,20 +182,31 @@ class JaxProgram(Program):
                 why=str(error),
                 mend="a smaller batch or size, or SD_BACKEND=torch",
             ) from error
-        # A compiled function without donation writes every result into memory of its own.
-        return [
-            to_torch(array, device, dtype)
-            for array, dtype in zip(results, self._dtypes, strict=True)
-        ]
 
     def rebind(self, weights: Tensors) -> None:
         tensors = [weights[value.key] for value in self._graph.weights]
-        self._weights = self._store.bind(tensors, self._orders, self._weights)
-        self._arrays = [weight.array for weight in self._weights]
+        self._take(self._store.bind(tensors, self._orders, self._weights))
 
     def close(self) -> None:
         self._closed = True
-        self._weights, self._arrays, self._constants = [], [], []
+        self._take([])
+        self._constants, self._inputs = [], []
+
+    def arrays(self) -> list[Array]:
+        """Weights, constants, and the inputs of the last call."""
+        return [*self._arrays, *self._constants, *self._inputs]
+
+    def _array(self, place: int, tensor: torch.Tensor) -> Array:
+        array = to_jax(tensor, self._store.device, in_range=place in self._in_range)
+        if tensor.is_cuda:  # on a CPU looking costs nothing, and is done at each call
+            self._in_range.add(place)
+        return array
+
+    def _take(self, weights: list[Weight]) -> None:
+        with self._lock:
+            self._weights = weights
+            self._arrays = [weight.array for weight in weights]
+            self._copies = copies_in(weights)
 
 
 def _output_dtypes(graph: Graph) -> list[torch.dtype]:

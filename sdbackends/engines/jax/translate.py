@@ -24,6 +24,7 @@ from sdbackends.engines.jax.lowering.fft import COMPLEX
 from sdbackends.engines.missing import missing_ops
 from sdbackends.engines.places import lowering_file
 from sdbackends.errors import BuildError
+from sdbackends.in_words import in_all_words
 
 #: torch's name of a dtype -> what stands for it inside; JAX computes in 32 bits.
 DTYPES: Mapping[str, np.dtype] = {
@@ -105,7 +106,7 @@ class Translation:
             raise BuildError(
                 f"the lowering of {node.op} failed",
                 where=node.site or node.name,
-                why=f"{type(error).__name__}: {str(error).strip() or 'no message'}",
+                why=in_all_words(error),
                 mend="the model runs on eager torch instead; please report it with this message",
             ) from error
         if not node.several:

@@ -1,123 +1,140 @@
-"""One copy of the weights: torch's parameters and JAX's arrays over the same memory.
+"""The weights of a program as JAX arrays: shared with torch where JAX can read them as they stand.
 
-A weight that JAX can read as it stands is shared. One that must stand otherwise (a convolution's
-kernel as HWIO, memory that is not aligned) is written anew once, and the torch parameter is pointed
-at a strided view of the new memory: torch keeps working on it, an edit in place reaches the
-compiled program at once, and a second program over the same model finds it ready. `restore` gives
-every such parameter a plain tensor of its own again.
+The parameters themselves are never touched. A weight that JAX cannot read in place (a convolution's
+kernel is wanted as HWIO, its memory is not aligned, its dtype is narrowed, it is on another device)
+is copied, once for all programs that want it in the same order; `engines/weight_copies.py` notices
+when it was edited.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from weakref import ref
+from weakref import WeakValueDictionary
 
 import jax
 import torch
 
 from sdbackends.capture.graph import Graph, Node, Ref
 from sdbackends.engines.jax.choices import Choices
-from sdbackends.engines.jax.exchange import on_same_device, shareable, to_jax
+from sdbackends.engines.jax.exchange import NARROWED, narrowed, on_same_device, shareable, to_jax
 from sdbackends.engines.jax.layout import Array, inverse
+from sdbackends.engines.weight_copies import Copies, Memory, WeightCopy, memory_of, one_at_a_time
 
 Order = tuple[int, ...]
 _CONVOLUTIONS = frozenset(
     {"aten.conv2d.default", "aten.conv2d.padding", "aten.convolution.default"}
 )
+#: The axes of an OIHW kernel, in the order in which it is copied.
+_HWIO = (2, 3, 1, 0)
 
 
 @dataclass(frozen=True)
-class Bound:
-    """One weight as a program holds it.
+class Shared:
+    """A weight that torch and JAX see in the same memory; an edit in place needs nothing."""
+
+    array: Array
+    memory: Memory
+
+
+class Copied(WeightCopy):
+    """A weight in another order, dtype or place.
 
     Attributes:
-        shared: the array is the tensor's memory, so an edit in place needs nothing.
+        array: what JAX reads. It is over memory of ours that is written again after an edit, or,
+            where JAX cannot share that (another device), a new array after each.
     """
 
     array: Array
-    shared: bool
-    pointer: int
-    version: int
-    strides: tuple[int, ...]
 
-    def still_true_for(self, tensor: torch.Tensor) -> bool:
-        same = tensor.data_ptr() == self.pointer and tensor.stride() == self.strides
-        return same and (self.shared or tensor._version == self.version)
+    def __init__(self, tensor: torch.Tensor, order: Order, device: jax.Device) -> None:
+        super().__init__(tensor)
+        self._axes = inverse(order)
+        self._turned = self.live.permute(self._axes)
+        self._device = device
+        self._buffer: torch.Tensor | None = None
+        if on_same_device(tensor, device):
+            self._allocate()
+
+    def write(self) -> None:
+        if self._buffer is None:
+            self.array = to_jax(self._turned, self._device)
+        else:
+            if self._axes == _HWIO and self._turned.dtype == self._buffer.dtype:
+                _lay_kernel_out(self.live, self._buffer)
+            else:
+                self._buffer.copy_(narrowed(self._turned))
+            if self._buffer.device.type == "cuda":
+                torch.cuda.current_stream(self._buffer.device).synchronize()
+
+    def _allocate(self) -> None:
+        dtype = NARROWED.get(self._turned.dtype, self._turned.dtype)
+        with torch.inference_mode(False):  # a tensor made in it could not be written outside
+            buffer = torch.empty(self._turned.shape, dtype=dtype, device=self._turned.device)
+        array = to_jax(buffer, self._device)
+        if buffer.numel() and array.unsafe_buffer_pointer() == buffer.data_ptr():
+            self._buffer, self.array = buffer, array
+
+
+def _lay_kernel_out(kernel: torch.Tensor, buffer: torch.Tensor) -> None:
+    """Copy OIHW to HWIO, matrix by matrix: half the time of torch's copy of four turned axes."""
+    out, into, height, width = kernel.shape
+    places = height * width
+    by_place = kernel.reshape(out * into, places).t().contiguous().view(places, out, into)
+    for place, matrix in zip(buffer.view(places, into, out), by_place, strict=True):
+        place.copy_(matrix.t())
+
+
+Weight = Shared | Copied
 
 
 class WeightStore:
-    """All weights that one engine has laid out anew."""
+    """Makes the arrays of one engine's programs; keeps no copy that no program reads."""
 
     def __init__(self, device: jax.Device) -> None:
         self.device = device
-        # By identity: tensors compare element by element.
-        self._moved: dict[int, tuple[ref[torch.Tensor], Order]] = {}
-
-    def orders(
-        self, graph: Graph, weights: Mapping[str, torch.Tensor], choices: Choices
-    ) -> list[Order]:
-        """How each weight of the graph is to stand; one that an earlier program moved stays."""
-        kernels = _kernels(graph)
-        orders: list[Order] = []
-        for value in graph.weights:
-            tensor = weights[value.key]
-            wanted = choices.kernel_order if value.name in kernels else _plain(tensor)
-            orders.append(self._moved_order(tensor) or wanted)
-        return orders
+        self._copies: WeakValueDictionary[tuple[Memory, Order], Copied] = WeakValueDictionary()
 
     def bind(
         self,
         tensors: Sequence[torch.Tensor],
         orders: Sequence[Order],
-        before: Sequence[Bound] | None = None,
-    ) -> list[Bound]:
-        """Arrays for the tensors; those of `before` that still hold are kept."""
-        bound: list[Bound] = []
-        ties = _ties(tensors)
-        for i, (tensor, order) in enumerate(zip(tensors, orders, strict=True)):
-            if before is not None and before[i].still_true_for(tensor):
-                bound.append(before[i])
-            else:
-                bound.append(self._bind(tensor, order, ties.get(_memory(tensor), [tensor])))
+        before: Sequence[Weight] = (),
+    ) -> list[Weight]:
+        """Arrays for the tensors, with their values of now; what `before` still holds is kept."""
+        known = {weight.memory: weight for weight in before if isinstance(weight, Shared)}
+        with one_at_a_time:
+            bound = [
+                self._bind(tensor, order, known)
+                for tensor, order in zip(tensors, orders, strict=True)
+            ]
+            copies_in(bound).renew()
         return bound
 
-    def restore(self) -> None:
-        """Give every moved parameter contiguous memory of its own; ties stay ties."""
-        alive = [tensor for known, _ in self._moved.values() if (tensor := known()) is not None]
-        for tensors in _ties(alive).values():
-            plain = tensors[0].detach().clone(memory_format=torch.contiguous_format)
-            for tensor in tensors:
-                tensor.data = plain
-        self._moved.clear()
-
-    def _bind(self, tensor: torch.Tensor, order: Order, tied: list[torch.Tensor]) -> Bound:
+    def _bind(self, tensor: torch.Tensor, order: Order, known: dict[Memory, Shared]) -> Weight:
+        memory = memory_of(tensor)
         turned = tensor.detach().permute(inverse(order))
-        if not shareable(turned, self.device) and self._movable(tensor):
-            buffer = turned.clone(memory_format=torch.contiguous_format)
-            for one in tied:
-                one.data = buffer.permute(order)
-                self._moved[id(one)] = (ref(one, self._forget(id(one))), order)
-            turned = tensor.detach().permute(inverse(order))
-        shared = shareable(turned, self.device)
-        array = to_jax(turned, self.device)
-        return Bound(array, shared, tensor.data_ptr(), tensor._version, tensor.stride())
+        if shareable(turned, self.device):
+            return known.get(memory) or Shared(to_jax(turned, self.device), memory)
+        copy = self._copies.get((memory, order))
+        if copy is None:
+            copy = self._copies[memory, order] = Copied(tensor, order, self.device)
+        copy.add_owner(tensor)
+        return copy
 
-    def _moved_order(self, tensor: torch.Tensor) -> Order | None:
-        known = self._moved.get(id(tensor))
-        return known[1] if known is not None and known[0]() is tensor else None
 
-    def _forget(self, identity: int) -> Callable[[object], None]:
-        return lambda _: self._moved.pop(identity, None) and None
+def copies_in(weights: Sequence[Weight]) -> Copies:
+    """Those of the weights that a program must look at before it answers."""
+    return Copies(weight for weight in weights if isinstance(weight, Copied))
 
-    def _movable(self, tensor: torch.Tensor) -> bool:
-        """Only what JAX will then share: the same device, a dtype that needs no narrowing."""
-        probe = torch.empty(0, dtype=tensor.dtype, device=tensor.device)
-        ours = type(tensor) in (torch.Tensor, torch.nn.Parameter) and tensor.numel() > 1
-        free = not tensor.is_inference() and tensor.is_leaf
-        return (
-            ours and free and on_same_device(tensor, self.device) and shareable(probe, self.device)
-        )
+
+def orders(graph: Graph, choices: Choices) -> list[Order]:
+    """How each weight of the graph is to stand."""
+    kernels = _kernels(graph)
+    return [
+        choices.kernel_order if value.name in kernels else tuple(range(len(value.spec.shape)))
+        for value in graph.weights
+    ]
 
 
 def _kernels(graph: Graph) -> set[str]:
@@ -145,21 +162,3 @@ def _reads_as_kernel(node: Node, name: str) -> bool:
         and node.args[1] == Ref(name)
         and Ref(name) not in other
     )
-
-
-def _plain(tensor: torch.Tensor) -> Order:
-    return tuple(range(tensor.dim()))
-
-
-def _memory(tensor: torch.Tensor) -> tuple[object, ...]:
-    return (tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), tensor.dtype)
-
-
-def _ties(tensors: Sequence[torch.Tensor]) -> dict[tuple[object, ...], list[torch.Tensor]]:
-    """Tensors that are one and the same memory, seen in the same way."""
-    groups: dict[tuple[object, ...], list[torch.Tensor]] = {}
-    for tensor in tensors:
-        group = groups.setdefault(_memory(tensor), [])
-        if not any(tensor is other for other in group):
-            group.append(tensor)
-    return groups

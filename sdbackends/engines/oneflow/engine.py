@@ -2,26 +2,27 @@
 
 OneFlow's newest wheel is for CPython 3.10, and it aborts its process on some errors, so it runs in
 a worker with an environment of its own (`backends/environments/oneflow.yaml`). Here the graph is
-checked against what the worker can run, the weights are moved into shared memory, and a program
+checked against what the worker can run, the weights are copied into shared memory, and a program
 copies its inputs in and its outputs out; the runner beside this file does the rest over there.
 """
 
 from __future__ import annotations
 
-import threading
+import os
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
 
-from sdbackends import environments
+from sdbackends import environments, forking, undoing
 from sdbackends.capture.graph import Graph, Node
 from sdbackends.engines.base import CallSite, EngineContext, GraphEngine, MissingOp, Program
 from sdbackends.engines.missing import in_words, missing_ops
 from sdbackends.engines.oneflow.options import checked
 from sdbackends.engines.oneflow.weights import Home, WeightStore
 from sdbackends.engines.places import lowering_file
+from sdbackends.engines.weight_copies import Copies
 from sdbackends.errors import BackendNotReadyError, BuildError, RunError
 from sdbackends.worker.client import RemoteProgram, Worker, WorkerSpec
 
@@ -35,6 +36,8 @@ class OneflowEngine(GraphEngine):
     """Runs graphs on OneFlow, in a worker process that starts with the first question."""
 
     name = "oneflow"
+    # The child starts a worker of its own.
+    survives_fork = True
 
     def __init__(self, context: EngineContext) -> None:
         super().__init__(context)
@@ -65,11 +68,9 @@ class OneflowEngine(GraphEngine):
         return program
 
     def close(self) -> None:
-        """The programs and the worker end; the weights' memory is torch's own again."""
-        for program in list(self._programs):
-            program.close()
-        self._worker.close()
-        self._store.restore()
+        """The programs and the worker end, and the copies of weights with them."""
+        programs = [("a program of oneflow", program.close) for program in self._programs]
+        undoing.run_all([*programs, ("the worker of oneflow", self._worker.close)])
 
 
 class OneflowProgram(Program):
@@ -83,11 +84,13 @@ class OneflowProgram(Program):
         self._constants = [
             constants[value.key].detach().cpu().contiguous().numpy() for value in graph.constants
         ]
-        self._lock = threading.Lock()
+        self._lock = forking.reentrant_lock()
         self._remote: RemoteProgram | None = None
         self._homes: list[Home] = []
+        self._copies = Copies([])
+        self._process = os.getpid()
         self._ended: weakref.finalize[[], OneflowProgram] | None = None
-        self._bind(engine._store.settle(self._tensors(weights)))
+        self.rebind(weights)
 
     @property
     def how(self) -> str:
@@ -101,9 +104,10 @@ class OneflowProgram(Program):
             if self._remote is None:
                 raise RunError(
                     "this program was closed",
-                    why="its engine gave the weights back to torch",
+                    why="its engine was switched off",
                     mend="build it again",
                 )
+            self._take_edits()
             for place, tensor in zip(self._remote.inputs, inputs, strict=True):
                 torch.from_numpy(place).copy_(tensor)
             self._remote.run()
@@ -112,32 +116,43 @@ class OneflowProgram(Program):
             return [place.to(device, copy=True) for place in outputs]
 
     def rebind(self, weights: Tensors) -> None:
-        homes = self._engine._store.settle(self._tensors(weights))
-        # The worker's CPU reads the very memory; only a GPU has copies of its own.
-        moved = any(new is not old for new, old in zip(homes, self._homes, strict=True))
-        if moved or self._engine._worker.describe()["device"] != "cpu":
-            self._bind(homes)
+        tensors = [weights[value.key] for value in self._graph.weights]
+        with self._lock:
+            self._settle(tensors)
 
     def close(self) -> None:
         with self._lock:
             if self._ended is not None:
                 self._ended()
             self._remote = None
+            self._homes, self._copies = [], Copies([])
 
-    def _tensors(self, weights: Tensors) -> list[torch.Tensor]:
-        return [weights[value.key] for value in self._graph.weights]
+    def _settle(self, tensors: Sequence[torch.Tensor]) -> None:
+        """Read these weights from now on."""
+        homes = self._engine._store.settle(tensors)
+        if self._remote is not None and list(map(id, homes)) == list(map(id, self._homes)):
+            self._take_edits()
+            return
+        self._homes, self._copies, self._process = homes, Copies(homes), os.getpid()
+        self._copies.renew()
+        self._place()
 
-    def _bind(self, homes: list[Home]) -> None:
+    def _take_edits(self) -> None:
+        if self._process != os.getpid():
+            self._settle([home.live for home in self._homes])
+        # The worker's CPU reads the very memory; only a GPU has copies of its own.
+        elif self._copies.renew() and self._engine._worker.describe()["device"] != "cpu":
+            self._place()
+
+    def _place(self) -> None:
         """Have the worker build the graph over these weights."""
-        with self._lock:
-            if self._ended is not None:
-                self._ended()
-            placed = [home.placed for home in homes]
-            self._remote = self._engine._worker.build(self._graph, placed, self._constants)
-            self._homes = homes
-            # Also when nobody closes it: the model is gone, and its programs with it.
-            self._ended = weakref.finalize(self, self._remote.close)
-            self._ended.atexit = False
+        if self._ended is not None:
+            self._ended()
+        placed = [home.placed for home in self._homes]
+        self._remote = self._engine._worker.build(self._graph, placed, self._constants)
+        # Also when nobody closes it: the model is gone, and its programs with it.
+        self._ended = weakref.finalize(self, self._remote.close)
+        self._ended.atexit = False
 
 
 def _specification(context: EngineContext) -> WorkerSpec:

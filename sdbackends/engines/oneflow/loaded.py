@@ -2,7 +2,7 @@
 
 OneFlow is never let near the shared memory with anything that writes: inputs are copied on the way
 in (an `nn.Graph` overwrites an input that is not contiguous), outputs on the way out. The weights
-alone are the shared memory itself, so that an edit there is seen by the next call.
+alone are the shared memory itself: what torch's process writes there the next call sees.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from sdbackends.engines.oneflow.guards import Guard
 from sdbackends.engines.oneflow.lowering.tensors import Tensor
 from sdbackends.engines.oneflow.translate import Translation
 from sdbackends.errors import BuildError
+from sdbackends.in_words import text_of
 
 Arrays = Sequence[np.ndarray]
 
@@ -183,7 +184,7 @@ def _compiled(material: Material, outputs: tuple[Ref, ...]) -> Any:
     except BuildError:
         raise
     except Exception as error:
-        text = " ".join(str(error).split())[:300]
+        text = " ".join(text_of(error).split())[:300]
         raise NotCompiledError(f"{type(error).__name__}: {text}") from error
     return program
 

@@ -2,7 +2,8 @@
 
 On a CPU an `nn.Graph` keeps a place of its own for the result of every op for as long as it lives;
 nothing is used twice. So the estimate is the sum of all results, those that our lowerings make on
-the way included. This module imports no framework.
+the way included. The worker's copy of the weights is not in it: that is made before a graph is
+built, so what is free then is what is left besides. This module imports no framework.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from sdbackends.engines.oneflow.lowering import LOWERINGS
 from sdbackends.engines.oneflow.lowering.tensors import Tensor, placed
 from sdbackends.engines.oneflow.lowering.unary import to_copy
 from sdbackends.errors import BuildError
+from sdbackends.in_words import text_of
 
 #: Arguments that say where a tensor lives; a program lives in one place.
 _PLACING = frozenset({"device", "layout", "pin_memory", "memory_format", "non_blocking"})
@@ -98,5 +99,5 @@ def _failed(node: Node, why: str) -> BuildError:
 
 def _short(error: Exception) -> str:
     """OneFlow's messages carry pages of operator configuration."""
-    text = " ".join(str(error).split())
+    text = " ".join(text_of(error).split())
     return text if len(text) <= 500 else f"{text[:300]} … {text[-200:]}"

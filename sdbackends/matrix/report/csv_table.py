@@ -1,9 +1,13 @@
-"""`report.csv`: one line for each cell with every figure, unrounded, for a spreadsheet."""
+"""`report.csv`: one line for each cell with every figure, unrounded, for a spreadsheet.
+
+A text that a spreadsheet would take for a formula has a quote before it; figures never are text.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,12 +17,22 @@ from sdbackends.matrix.report.rows import Row, device_of
 def csv_text(rows: Sequence[Row]) -> str:
     """Empty fields where a figure was not measured; never a zero in its place."""
     file = io.StringIO(newline="")
-    lines = [_record(row) for row in rows]
+    lines = [{name: _no_formula(it) for name, it in _record(row).items()} for row in rows]
     names = list(dict.fromkeys(name for line in lines for name in line))
     writer = csv.DictWriter(file, names, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines)
     return file.getvalue()
+
+
+def _no_formula(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    # A lone CR is not put into quotes, and a spreadsheet begins a new line there.
+    value = value.replace("\r\n", "\n").replace("\r", "\n")
+    # Spreadsheets take the full-width forms of these characters as well.
+    begins = unicodedata.normalize("NFKC", value[:1])
+    return f"'{value}" if begins in tuple("=+-@\t\n") else value
 
 
 def _record(row: Row) -> dict[str, Any]:

@@ -6,12 +6,14 @@ comes from a results file is escaped: a reason may hold whatever a crashed proce
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
+from markupsafe import Markup
 
 from sdbackends import __version__
 from sdbackends.matrix.report import charts, details, into, overview, pictures, scatter, words
@@ -57,7 +59,7 @@ def html(rows: Sequence[Row], sheets: Sequence[pictures.Sheet]) -> str:
         {"pictures"} if not sheets else set()
     )
     return (
-        _environment(escape=True)
+        _environment(html=True)
         .get_template("report.html.j2")
         .render(
             **_shared(rows),
@@ -75,7 +77,7 @@ def html(rows: Sequence[Row], sheets: Sequence[pictures.Sheet]) -> str:
 def markdown(rows: Sequence[Row], folder: Path, sheet: str | None) -> str:
     """The tables for a repository's page; links are as seen from `folder`, where `sheet` is."""
     files = {id(row.run): into.link(row.file, folder) for row in rows}
-    template = _environment(escape=False).get_template("report.md.j2")
+    template = _environment(html=False).get_template("report.md.j2")
     return template.render(
         **_shared(rows), sheet=sheet, files=[files[id(run)] for run in _runs(rows)]
     )
@@ -83,7 +85,7 @@ def markdown(rows: Sequence[Row], folder: Path, sheet: str | None) -> str:
 
 def short(rows: Sequence[Row], details: str) -> str:
     """The answer and the matrix, for another document; `details` links from it to the report."""
-    template = _environment(escape=False).get_template("short.md.j2")
+    template = _environment(html=False).get_template("short.md.j2")
     return template.render(**_shared(rows), details=details)
 
 
@@ -103,10 +105,11 @@ def _shared(rows: Sequence[Row]) -> dict[str, object]:
     }
 
 
-def _environment(*, escape: bool) -> jinja2.Environment:
+def _environment(*, html: bool) -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=escape,
+        autoescape=html,
+        finalize=None if html else _in_markdown,
         undefined=jinja2.StrictUndefined,
         trim_blocks=False,
     )
@@ -124,17 +127,25 @@ def _environment(*, escape: bool) -> jinja2.Environment:
         "speed": details.speed,
         "closeness": details.closeness,
         "provenance": details.of_run,
-        "cell": _in_table,
+        "fence": _fence,
     }
     return environment
 
 
-def _in_table(text: str) -> str:
-    """Text that cannot end a cell of a Markdown table, nor become markup."""
-    flat = " ".join(text.split())
-    for special in ("\\", "|", "<", "`", "*", "_", "["):
-        flat = flat.replace(special, "\\" + special)
-    return flat
+def _in_markdown(value: object) -> object:
+    """What a template puts into Markdown: text that cannot become markup, nor end a table's cell.
+
+    What is markup on purpose says so, by `safe` or `e`.
+    """
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return re.sub(r"([\\|<`*_\[\]])", r"\\\1", re.sub(r"\s+", " ", value))
+
+
+def _fence(rows: Sequence[Row]) -> str:
+    """Longer than every row of backticks in the commands of `rows`, so that none ends the block."""
+    text = "".join(command for row in rows for _, command in details.commands(row))
+    return "`" * max([3, *(len(found) + 1 for found in re.findall("`+", text))])
 
 
 def _runs(rows: Sequence[Row]) -> list[Run]:

@@ -10,9 +10,12 @@ from __future__ import annotations
 import base64
 import io
 import math
+import os
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from PIL import Image, ImageChops, ImageFilter, ImageOps
 
@@ -60,12 +63,12 @@ def tiles(rows: Sequence[Row]) -> list[Tile]:
 
 def _tile(row: Row, rows: Sequence[Row]) -> Tile:
     reference = reference_of(row, rows)
-    picture = _open(row.picture)
+    picture = _open(row)
     if picture is None:
-        return Tile(row, lacks=f"{row.result.picture} is not beside the results file")
+        return Tile(row, lacks=f"{row.result.picture} is not beside the results file, or no PNG")
     if reference is row:
         return Tile(row, _small(picture), is_reference=True)
-    other = _open(reference.picture) if reference else None
+    other = _open(reference) if reference else None
     if other is None:
         return Tile(row, _small(picture), lacks="no picture of the reference to compare")
     if other.size != picture.size:
@@ -96,14 +99,37 @@ def _palette() -> bytes:
     return ImageOps.colorize(greys, black=black, mid=mid, white=white).tobytes()
 
 
-def _open(path: Path | None) -> Image.Image | None:
-    try:
-        if path is None:
-            return None
-        with Image.open(path) as opened:
-            return opened.convert("RGB")
-    except (OSError, Image.DecompressionBombError):
+def _open(row: Row) -> Image.Image | None:
+    if row.picture is None:
         return None
+    try:
+        # No other form: a run writes PNG, and some forms are read by programs outside Pillow.
+        with (
+            _inside(row.picture, row.file.parent) as file,
+            Image.open(file, formats=("PNG",)) as opened,
+        ):
+            return opened.convert("RGB")
+    # Pillow says what is wrong with a file in all of these.
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError):
+        return None
+
+
+def _inside(path: Path, folder: Path) -> IO[bytes]:
+    """The plain file at `path`: a link out of `folder`, a pipe or a device is not read.
+
+    Raises:
+        OSError: there is no such file.
+    """
+    real = path.resolve(strict=True)
+    if not real.is_relative_to(folder.resolve()):
+        raise FileNotFoundError(f"{path} leads out of {folder}")
+    # To open a pipe waits for one who writes, unless it is told not to.
+    handle = os.open(real, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    file = os.fdopen(handle, "rb")
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        file.close()
+        raise FileNotFoundError(f"{path} is no plain file")
+    return file
 
 
 def data(picture: Image.Image) -> str:

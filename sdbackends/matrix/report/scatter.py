@@ -15,7 +15,8 @@ from sdbackends.matrix.report.rows import Row
 
 WIDTH, HEIGHT = 860, 420
 LEFT, RIGHT, TOP, BOTTOM = 56, 20, 16, 48
-#: Equal results have no logarithm; they stand one decade left of the smallest error.
+#: Equal results, and a tolerance that asks for them, have no logarithm; they stand one decade left
+#: of the smallest error.
 _FLOOR = 1e-8
 
 
@@ -53,7 +54,7 @@ def plot(rows: Sequence[Row]) -> Plot | None:
     if not shown:
         return None
     limits = {
-        precision: limit.part_max_relative
+        precision: max(limit.part_max_relative, _FLOOR)
         for row in shown
         for precision, limit in row.run.tolerances.items()
         if precision == row.cell.precision

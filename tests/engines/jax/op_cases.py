@@ -130,6 +130,15 @@ CASES: Cases = {
     "index in pairs": (lambda x, i: x[torch.arange(2), i.argmax(-1)], (rand(2, 3), IDS)),
     "gather along a shorter axis": (lambda x, i: x.gather(1, i), (rand(4, 6), IDS)),
     "index select": (lambda x, i: x.index_select(1, i[0]), (rand(4, 6), IDS)),
+    "unfold": (
+        lambda x: (
+            x.unfold(1, 3, 2),
+            x.unfold(-2, 2, 1),
+            x.unfold(0, 4, 1),
+            x[0, 0].unfold(0, 1, 1),
+        ),
+        (rand(4, 7),),
+    ),
     "scatter": (lambda x, i: torch.zeros(2, 6).scatter(1, i, x), (rand(2, 3), IDS)),
     "embedding": (lambda w, i: F.embedding(i, w), (rand(6, 4), IDS)),
     "pads": (

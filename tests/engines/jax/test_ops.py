@@ -165,7 +165,7 @@ def test_one_head_and_one_batch_stand_for_all() -> None:
 
 def test_random_numbers_are_no_op_of_ours(engine: JaxEngine) -> None:
     """torch's generator must give the numbers, so the model stays with torch."""
-    from sdbackends.capture.export import capture
+    from sdbackends.capture.direct import capture
 
     graph = capture(Function(lambda x: x + torch.randn(3)), (rand(3),)).graph
     assert [missing.op for missing in engine.unsupported(graph)] == ["aten.randn.default"]

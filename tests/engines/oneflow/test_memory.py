@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sdbackends.capture.export import capture
+from sdbackends.capture.direct import capture
 from sdbackends.capture.graph import Graph
 from sdbackends.engines.oneflow.memory import PER_NODE, free_bytes, graph_bytes
 

@@ -20,14 +20,15 @@ class Faulty(ModuleEngine):
     def version(self) -> str:
         return "1"
 
-    def build_module(self, call: Any) -> Any:
-        self.calls = 0
-        return lambda call, args, kwargs: self.run(call, args, kwargs)
+    calls = 0
 
-    def run(self, call: Any, args: Any, kwargs: Any) -> Any:
+    def compile(self, graph: torch.fx.GraphModule, inputs: list[Any]) -> Any:
+        return lambda *args: self.run(graph, args)
+
+    def run(self, graph: torch.fx.GraphModule, args: Any) -> Any:
         self.calls += 1
         self.fault()
-        return call(*args, **kwargs)
+        return graph(*args)
 
     def fault(self) -> None:
         pass
@@ -75,10 +76,11 @@ class Infinite(Faulty):
 class Wrong(Faulty):
     """2% too much out of every convolution."""
 
-    def run(self, call: Any, args: Any, kwargs: Any) -> Any:
-        conv2d = torch.nn.functional.conv2d
-        torch.nn.functional.conv2d = lambda *a, **k: conv2d(*a, **k) * 1.02
-        try:
-            return call(*args, **kwargs)
-        finally:
-            torch.nn.functional.conv2d = conv2d
+    def run(self, graph: torch.fx.GraphModule, args: Any) -> Any:
+        return WrongConvolutions(graph).run(*args)
+
+
+class WrongConvolutions(torch.fx.Interpreter):
+    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
+        result = super().call_function(target, args, kwargs)
+        return result * 1.02 if target is torch.conv2d else result

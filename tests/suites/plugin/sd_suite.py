@@ -10,7 +10,6 @@ and those that never go to an engine.
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 from pathlib import Path
@@ -70,34 +69,23 @@ def pytest_runtest_logfinish() -> None:
 
 
 def _count_calls() -> None:
-    """Stand before the places where the router decides."""
-    from sdbackends import inference, programs, route
+    """Listen to what the router decides."""
+    from sdbackends.events import Listener
+    from sdbackends.host import activate
 
-    on_engine, fall_back = programs.RoutedModel.__call__, route.Router._fall_back
-    why_not = inference.why_not
+    class Counting(Listener):
+        def called(self, label: str) -> None:
+            _test["engine"] = _test.get("engine", 0) + 1
 
-    @functools.wraps(on_engine)
-    def counted(*args: Any, **kwargs: Any) -> Any:
-        result = on_engine(*args, **kwargs)
-        _test["engine"] = _test.get("engine", 0) + 1
-        return result
+        def fell_back(self, label: str, backend: str, error: Any) -> None:
+            _tally("fallback", f"{type(error).__name__}: {error.why or error.what}")
 
-    @functools.wraps(fall_back)
-    def fell_back(router: Any, error: Any, *args: Any, **kwargs: Any) -> Any:
-        result = fall_back(router, error, *args, **kwargs)  # raises where the call itself is wrong
-        _tally("fallback", f"{type(error).__name__}: {error.why or error.what}")
-        return result
-
-    @functools.wraps(why_not)
-    def stayed(*args: Any, **kwargs: Any) -> str | None:
-        reason = why_not(*args, **kwargs)
-        if reason is not None:
+        def stayed(self, module: Any, reason: str) -> None:
             _tally("by_design", reason)
-        return reason
 
-    programs.RoutedModel.__call__ = counted
-    route.Router._fall_back = fell_back
-    inference.why_not = stayed
+    session = activate.active()
+    assert session is not None
+    session.listeners.add(Counting())
 
 
 def _tally(kind: str, reason: str) -> None:

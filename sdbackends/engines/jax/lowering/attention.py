@@ -211,6 +211,7 @@ def _library_takes(
     """What cuDNN's kernel accepts; "library" elsewhere means JAX's own function.
 
     With a mask it is a text encoder's, small in the plain form; cuDNN is particular about masks.
+    Of a single row or key it has no kernel, and in the middle of a small UNet there is one.
     """
     if choices.attention == "plain":
         return False
@@ -219,7 +220,9 @@ def _library_takes(
     narrow = query.dtype in (jnp.float16, jnp.bfloat16)
     width = query.shape[3]
     same = key.shape == value.shape and query.shape[0] == key.shape[0]
-    fits = narrow and same and mask is None and width % 8 == 0 and width <= 128
+    several = query.shape[2] > 1 and key.shape[2] > 1
+    fits = narrow and same and several and mask is None
+    fits = fits and width % 8 == 0 and width <= choices.widest_head
     return choices.platform == "gpu" and fits
 
 

@@ -6,6 +6,7 @@ from builtins import slice as Cut
 from collections.abc import Sequence
 
 import jax.numpy as jnp
+import numpy as np
 
 from sdbackends.engines.jax.layout import Array
 from sdbackends.engines.jax.lowering.registry import lowers
@@ -47,6 +48,17 @@ def _put_where(x: Array, indices: Indices, values: Array, accumulate: bool) -> A
 @lowers("aten.index_select.default")
 def index_select(x: Array, dim: int, index: Array) -> Array:
     return jnp.take(x, index, dim, mode="clip") if x.ndim else x
+
+
+@lowers("aten.unfold.default")
+def unfold(x: Array, dim: int, size: int, step: int) -> Array:
+    """Windows along one axis, which overlap where `step` is smaller than `size`; the last axis."""
+    if x.ndim == 0:
+        return x.reshape(1)[:size]
+    count = (x.shape[dim] - size) // step + 1
+    rows = step * np.arange(count)[:, None] + np.arange(size)
+    axis = dim % x.ndim
+    return jnp.moveaxis(jnp.take(x, rows, axis, mode="clip"), axis + 1, -1)
 
 
 @lowers("aten.gather.default")

@@ -1,0 +1,114 @@
+"""Dynamo behind a model's calls: what is traced anew, what is not, what is left alone."""
+
+from __future__ import annotations
+
+import gc
+import io
+import weakref
+
+import pytest
+import torch
+
+from sdbackends.capture import front_end
+from tests.capture.tracing import Traced
+
+
+class Scaled(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.factor = 1.0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.factor
+
+
+def test_only_what_is_new_is_traced() -> None:
+    traced = Traced(Scaled().eval())
+    x = torch.ones(2)
+    counts = []
+    for factor in (1.0, 1.0, 2.0, 1.0, 2.0):
+        traced.module.factor = factor
+        assert traced(x).tolist() == [factor, factor]
+        counts.append(traced.new)
+    assert counts == [1, 0, 1, 0, 0]
+    traced(torch.ones(3))
+    assert traced.new == 1
+
+
+def test_a_replaced_method_has_programs_of_its_own_and_the_first_ones_are_kept() -> None:
+    traced = Traced(Scaled().eval())
+    x = torch.ones(2)
+    traced(x)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Scaled, "forward", lambda self, x: x + 7)
+        assert traced(x).tolist() == [8, 8]
+        assert traced.new == 1
+    assert traced(x).tolist() == [1, 1]
+    assert traced.new == 0
+
+
+def test_more_sizes_than_dynamo_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(front_end, "PROGRAMS", 4)
+    traced = Traced(Scaled().eval())
+    for size in range(1, 12):
+        assert traced(torch.ones(size)).shape == (size,)
+        assert traced.new == 1 and not traced.record.reasons
+
+
+class Failing(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fails = True
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.fails:
+            raise KeyError("the script's own")
+        return x + 1
+
+
+def test_an_error_of_the_model_is_the_scripts_and_the_next_call_is_traced() -> None:
+    traced = Traced(Failing().eval())
+    with pytest.raises(KeyError, match="the script's own"):
+        traced(torch.ones(2))
+    traced.module.fails = False
+    assert traced(torch.ones(2)).tolist() == [2, 2]
+    assert traced.new == 1
+
+
+SEEN = io.StringIO()
+
+
+class Breaking(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = x + 1
+        SEEN.write(f"{float(y.sum())} ")
+        return y * 2
+
+
+def test_a_graph_break_gives_two_programs_and_runs_the_python_between() -> None:
+    traced = Traced(Breaking().eval())
+    for _ in range(2):
+        assert traced(torch.ones(2)).tolist() == [4, 4]
+    assert len(traced.graphs) == 2 and SEEN.getvalue() == "4.0 4.0 "
+
+
+def test_a_model_that_is_let_go_is_collected() -> None:
+    traced = Traced(Scaled().eval())
+    traced(torch.ones(2))
+    gone = weakref.ref(traced.module)
+    traced.graphs.clear()
+    traced.module = None  # type: ignore[assignment]
+    gc.collect()
+    assert gone() is None
+
+
+def test_the_collector_is_as_it_was() -> None:
+    traced = Traced(Scaled().eval())
+    traced(torch.ones(2))
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        traced(torch.ones(3))
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

@@ -1,0 +1,1 @@
+"""What `first.py` is made of: items, the processes they run in, the results and the logs."""

@@ -1,0 +1,1 @@
+"""What the items do; each module has a `main(turn, **options)`."""
