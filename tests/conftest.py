@@ -101,6 +101,17 @@ def no_session_is_left() -> Iterator[None]:
     assert left is None, f"a session is still on: {', '.join(left.settings.backend.names)}"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def torch_is_as_it_was() -> Iterator[None]:
+    """A trace that a timeout or a signal cut off leaves its wrapper around the calls of modules.
+
+    What fails after it says nothing of the cause.
+    """
+    yield
+    if (torch := sys.modules.get("torch")) is not None:
+        assert not hasattr(torch.nn.Module.__call__, "__wrapped__"), "torch.fx still traces"
+
+
 @pytest.fixture(scope="session")
 def tiny_pipe_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Stable Diffusion pipeline in diffusers' layout: real classes, tiny, random weights."""

@@ -7,9 +7,8 @@ for. Shapes are static (option `dynamic`: one program for all sizes).
 from __future__ import annotations
 
 import copy
-import traceback
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from torch.utils import _pytree as pytree
 from sdbackends import undoing
 from sdbackends.capture.size_limit import refuse_long
 from sdbackends.engines.base import EngineContext, ModuleEngine
+from sdbackends.engines.inductor_damage import remove_damaged
 from sdbackends.engines.inductor_folder import ProgramFolder
 from sdbackends.engines.inductor_frozen import Frozen, weight_places
 from sdbackends.engines.inductor_layout import with_channels_last
@@ -66,7 +66,7 @@ class InductorEngine(ModuleEngine):
 
         refuse_long(graph)
         mode = _mode_for(self._options["mode"], inputs)
-        rebuilt: set[Path] = set()
+        removed: set[Path] = set()
         while True:
             try:
                 program = self._compile(graph, inputs, mode)
@@ -74,11 +74,8 @@ class InductorEngine(ModuleEngine):
             except Exception as error:
                 if self._folder.replace_full():
                     continue
-                damaged = _damaged(error)
-                if damaged is None or damaged in rebuilt:
+                if not remove_damaged(error, removed):
                     raise
-                rebuilt.add(damaged)
-                damaged.unlink(missing_ok=True)
                 clear_caches()  # inductor remembers what it has loaded of it
         return _recorded(program) if mode in _RECORDING else program
 
@@ -148,42 +145,6 @@ def _recorded(program: Callable[..., Any]) -> Callable[..., Any]:
     if close is not None:
         run.close = close  # type: ignore[attr-defined]
     return run
-
-
-def _damaged(error: Exception) -> Path | None:
-    """The file in inductor's cache that could not be used, if that is what was wrong.
-
-    The compiler, the linker and inductor write into the cache. Where one is killed (power that
-    failed, memory that ran out), a part of a library or of a program in Python stays there, and
-    inductor takes it for the whole in every later process.
-    """
-    from torch._inductor.runtime.cache_dir_utils import cache_dir
-
-    folder = Path(cache_dir())
-    cause: BaseException | None = error
-    seen: set[int] = set()  # an error may wrap itself
-    while cause is not None and id(cause) not in seen:
-        seen.add(id(cause))
-        for name in _files_of(cause):
-            path = Path(name)
-            if path.is_relative_to(folder) and path.is_file():
-                return path
-        # inductor wraps what it could not load.
-        inner = getattr(cause, "inner_exception", None)
-        cause = inner or cause.__cause__ or cause.__context__
-    return None
-
-
-def _files_of(error: BaseException) -> Iterator[str]:
-    """The files that an error is about: a library, a text that is no Python, a module, a frame."""
-    if isinstance(error, ImportError) and error.path:
-        yield error.path
-    if isinstance(error, SyntaxError) and error.filename:
-        yield error.filename
-    if isinstance(error, AttributeError):
-        yield getattr(error.obj, "__file__", None) or ""
-    frames = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
-    yield from reversed(frames)
 
 
 def _unfusing(module: torch.nn.Module) -> Callable[[], None]:
