@@ -18,9 +18,9 @@ from torch._dynamo.exc import RestartAnalysis
 
 from sdbackends import say
 from sdbackends.answers import Checked
+from sdbackends.capture.call_record import CallRecord
 from sdbackends.capture.dynamo_graph import DynamoGraph, Unkeyed
 from sdbackends.capture.export import Capture
-from sdbackends.capture.front_end import CallRecord
 from sdbackends.capture.store import CaptureStore
 from sdbackends.engines.base import GraphEngine, MissingOp, ModuleEngine, Program
 from sdbackends.errors import BuildError, SdError, UnsupportedOpsError

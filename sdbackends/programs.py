@@ -18,8 +18,8 @@ from torch.utils import _pytree as pytree
 
 from sdbackends import forking, say
 from sdbackends.build import Builder, patience
-from sdbackends.capture import front_end
-from sdbackends.capture.front_end import CallRecord, GraphProgram, TracedModel
+from sdbackends.capture.call_record import CallRecord, record
+from sdbackends.capture.front_end import GraphProgram, TracedModel
 from sdbackends.capture.replaced import as_imported, call_originals
 from sdbackends.engines.base import ModuleEngine
 from sdbackends.errors import (
@@ -150,7 +150,7 @@ class RoutedModel:
 
     def _program(self, graph: torch.fx.GraphModule, inputs: Sequence[Any]) -> GraphProgram:
         """What answers one of Dynamo's graphs."""
-        call = front_end.record() or CallRecord()
+        call = record() or CallRecord()
         # Raised where not even the graph is the script's call: Dynamo then runs the call itself.
         call_originals(graph)
         try:
@@ -172,7 +172,7 @@ class _Eager:
         self._reason = reason
 
     def __call__(self, *args: Any) -> Any:
-        call = front_end.record()
+        call = record()
         if call is not None and self._reason not in call.reasons:
             call.reasons.append(self._reason)
         return self._graph(*args)
@@ -194,7 +194,7 @@ class _Answer:
         self._finite = FiniteCheck(model.name, graph)
 
     def __call__(self, *args: Any) -> Any:
-        call = front_end.record() or CallRecord()
+        call = record() or CallRecord()
         try:
             result = self._run(args)
         except SdError as error:

@@ -25,7 +25,8 @@ from torch._dynamo.exc import TorchDynamoException
 from sdbackends import catalog, forking, inference, machine, recorders, say, undoing
 from sdbackends.build import Builder, Strategy
 from sdbackends.cache_folder import open_folder
-from sdbackends.capture.front_end import CallRecord, forked_amid_trace, traces_elsewhere
+from sdbackends.capture.call_record import CallRecord
+from sdbackends.capture.forked import forked_amid_trace, traces_elsewhere
 from sdbackends.capture.store import CaptureStore
 from sdbackends.compiled_module import as_compiled
 from sdbackends.engines import cache_folder, create

@@ -3,7 +3,7 @@
 Dynamo traces through the cache, into the function: the program holds what the function gives then,
 where Python gives what it gave when it was first called, until `cache_clear()`. A call of such a
 function breaks the graph here. Those of the libraries that models are written with are traced as
-before: they are functions of their arguments alone.
+before: they are taken to be functions of their arguments alone.
 """
 
 from __future__ import annotations

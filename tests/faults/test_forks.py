@@ -20,7 +20,8 @@ import torch
 from torch._dynamo.convert_frame import compile_lock
 
 from sdbackends import forking, route, say
-from sdbackends.capture import front_end
+from sdbackends.capture import forked
+from sdbackends.capture.collector import collector
 from sdbackends.engines import left_behind
 from sdbackends.host.overlay import Overlay
 from sdbackends.settings import BackendChoice, Settings
@@ -135,7 +136,7 @@ def test_a_child_that_is_forked_while_another_thread_traces_and_calls(start: Sta
         with compile_lock:
             held.set()
             time.sleep(0.5)
-        with router_lock, front_end._collector:
+        with router_lock, collector:
             go_on.set()
             time.sleep(2)
 
@@ -159,7 +160,7 @@ def test_a_fork_that_could_not_wait_for_a_trace(
 ) -> None:
     behaviour, model = start(Living), small()
     expected = picture(model)
-    monkeypatch.setattr(front_end, "_FORK", 0.1)
+    monkeypatch.setattr(forked, "_FORK", 0.1)
     held, go_on = threading.Event(), threading.Event()
 
     def work() -> None:

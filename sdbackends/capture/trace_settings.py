@@ -1,0 +1,101 @@
+"""Dynamo as it is while it traces for us: its settings, and our changes to it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch._dynamo.config
+from torch._dynamo.convert_frame import compile_lock
+from torch._dynamo.types import (  # type: ignore[attr-defined]
+    ConvertFrameReturn,
+    FrameAction,
+    FrameExecStrategy,
+)
+from torch._dynamo.utils import counters
+
+from sdbackends.capture import absent, cached_functions, quiet_trace
+from sdbackends.capture.call_record import CallRecord, record
+
+#: Programs of one function after which Dynamo would stop; `TracedModel` begins anew before.
+PROGRAMS = 32
+_SETTINGS: dict[str, Any] = {
+    "recompile_limit": PROGRAMS,
+    "accumulated_recompile_limit": 64 * PROGRAMS,
+    "fail_on_recompile_limit_hit": False,
+    # Both are unsafe shortcuts: a hook laid later, or `f.__defaults__` replaced, would go unseen.
+    "skip_nnmodule_hook_guards": False,
+    "assume_dunder_attributes_remain_unchanged": False,
+    # Parameters that become one and the same tensor later.
+    "skip_no_tensor_aliasing_guards_on_parameters": False,
+    "run_gc_after_compile": False,
+    "automatic_dynamic_shapes": False,
+}
+_here = threading.local()
+
+
+def settings_for(*, strict: bool, symbolic_floats: bool) -> dict[str, Any]:
+    """Dynamo's settings for one model; see `TracedModel`."""
+    settings = {
+        **_SETTINGS,
+        "suppress_errors": not strict,
+        "specialize_float": not symbolic_floats,
+    }
+    # Not every release of torch has them all.
+    return {name: v for name, v in settings.items() if hasattr(torch._dynamo.config, name)}
+
+
+class WithSettings:
+    """Dynamo's own callback, which runs where a frame has to be traced, under our settings.
+
+    Patched around every call instead, they would cost each of them.
+    """
+
+    def __init__(self, callback: Callable[..., Any], settings: dict[str, Any]) -> None:
+        #: By this name Dynamo looks for the backend, by which it tells programs apart.
+        self._torchdynamo_orig_backend = callback
+        self._settings = settings
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        call = record() or CallRecord()
+        if not call.may_trace:
+            return _not_now()
+        # Dynamo takes this lock itself, but patches its settings and counts outside of it.
+        with compile_lock, torch._dynamo.config.patch(self._settings), _changed():
+            before = counters["graph_break"].copy()
+            try:
+                return self._torchdynamo_orig_backend(*args, **kwargs)
+            finally:
+                call.cold = True
+                call.breaks += (counters["graph_break"] - before).keys()
+
+
+@contextmanager
+def _changed() -> Iterator[None]:
+    """Dynamo with our changes to it; `compile_lock` is held, so that no other thread sees them."""
+    before: list[tuple[Any, str, Any]] = []
+    try:
+        if not _here.__dict__.get("changed"):
+            _here.changed = True
+            for of in (absent, cached_functions, quiet_trace):
+                for owner, name, value in list(of.changes()):
+                    before.append((owner, name, vars(owner)[name]))
+                    setattr(owner, name, value)
+        yield
+    finally:
+        if before:
+            _here.changed = False
+        for owner, name, value in reversed(before):
+            setattr(owner, name, value)
+
+
+def _not_now() -> ConvertFrameReturn:
+    """Dynamo's answer for a frame that runs on eager torch this time, with all that it calls.
+
+    `torch.compiler.set_stance` does it too, but for every thread.
+    """
+    strategy = FrameExecStrategy(FrameAction.RUN_ONLY, FrameAction.RUN_ONLY)
+    return ConvertFrameReturn(frame_exec_strategy=strategy, apply_to_code=False)
