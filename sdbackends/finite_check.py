@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from sdbackends import say
+from sdbackends.capture.placeholders import places_of_inputs
 from sdbackends.errors import NotFiniteError
 from sdbackends.verify import finite, tensors_of
 
@@ -34,7 +35,7 @@ class FiniteCheck:
 
     def __init__(self, name: str, graph: torch.fx.GraphModule) -> None:
         self._name = name
-        self._inputs = _places_of_inputs(graph)
+        self._inputs = places_of_inputs(graph)
         self._sound = 0
         self._under_way: deque[Answer] = deque()
 
@@ -109,12 +110,3 @@ class Answer:
 
 def on_a_gpu(result: Any) -> bool:
     return any(tensor.is_cuda for tensor in tensors_of(result))
-
-
-def _places_of_inputs(graph: torch.fx.GraphModule) -> list[int]:
-    nodes = graph.graph.find_nodes(op="placeholder")
-    return [
-        place
-        for place, node in enumerate(nodes)
-        if "_dynamo_static_input_type" not in node.meta.get("tensor_dict", {})
-    ]

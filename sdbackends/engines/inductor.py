@@ -16,11 +16,12 @@ import torch
 from torch.utils import _pytree as pytree
 
 from sdbackends import undoing
+from sdbackends.capture.placeholders import places_of_weights
 from sdbackends.capture.size_limit import refuse_long
 from sdbackends.engines.base import EngineContext, ModuleEngine
 from sdbackends.engines.inductor_damage import remove_damaged
 from sdbackends.engines.inductor_folder import ProgramFolder
-from sdbackends.engines.inductor_frozen import Frozen, weight_places
+from sdbackends.engines.inductor_frozen import Frozen
 from sdbackends.engines.inductor_layout import with_channels_last
 from sdbackends.engines.options import take
 
@@ -88,7 +89,7 @@ class InductorEngine(ModuleEngine):
                 lambda args: self._run(graph, args, mode, freezing=True),
                 lambda args: self._run(graph, args, mode),
                 inputs,
-                weight_places(graph),
+                places_of_weights(graph),
             )
         if self._options["channels_last"]:
             inputs, wrap = with_channels_last(graph, inputs)

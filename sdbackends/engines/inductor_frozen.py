@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
-
 from sdbackends import forking
 from sdbackends.engines.weight_copies import Copies, Memory, WeightCopy, memory_of
 
@@ -74,13 +72,3 @@ class _Constant(WeightCopy):
     """A weight that stands in the program itself; an edit of it is noticed, and not written."""
 
     def write(self) -> None: ...
-
-
-def weight_places(graph: torch.fx.GraphModule) -> list[int]:
-    """Which of the graph's arguments are weights of the model."""
-    nodes = graph.graph.find_nodes(op="placeholder")
-    return [
-        place
-        for place, node in enumerate(nodes)
-        if "_dynamo_static_input_type" in node.meta.get("tensor_dict", {})
-    ]

@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 
 import torch
 
+from sdbackends.capture.placeholders import is_weight
 from sdbackends.engines.weight_copies import (
     Copies,
     Memory,
@@ -115,9 +116,8 @@ def _copy_of(tensor: torch.Tensor) -> ChannelsLast:
 def _is_kernel(node: torch.fx.Node) -> bool:
     """Whether it is a weight of the model, read by 2-D convolutions and by nothing else."""
     example = node.meta.get("example_value")
-    held = "_dynamo_static_input_type" in node.meta.get("tensor_dict", {})
     return (
-        held
+        is_weight(node)
         and isinstance(example, torch._subclasses.FakeTensor)
         and example.dim() == 4
         and not example.is_contiguous(memory_format=torch.channels_last)
