@@ -130,6 +130,12 @@ def matrix(
         "sizes": _known(size, "size"),
         "ids": cell or None,
     }
+    if logs is not None and ray is not None:
+        raise UsageError(
+            "--logs keeps the logs of cells that run here",
+            why="with --ray they run on the nodes of a cluster",
+            mend="leave --logs out; `ray logs` has what the nodes printed",
+        )
     with spread(ray, accelerator, ray_env) as cluster:
         device = cluster.device if cluster else None
         _known_cells(cell or (), planned, quick, device)

@@ -249,6 +249,7 @@ def nothing_there() -> str:
         (["--ray", "ray://head:10001"], "run it there, with --ray auto"),
         (["--accelerator", "H100"], "there is no --ray"),
         (["--ray-env", "pip"], "there is no --ray"),
+        (["--ray", "auto", "--logs", "logs"], "the nodes of a cluster"),
         (["--ray", "auto", "--backend", "jaxx"], "no backend 'jaxx'"),
     ],
 )
