@@ -59,15 +59,28 @@ class Running:
 
     def end(self) -> None:
         """By SIGTERM, which lets a log be whole, then by SIGKILL."""
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, number)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout=_TO_END)
-                break
+        end_all([self])
+
+    def _signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._log.join(timeout=_TO_END)
+            os.killpg(self._process.pid, number)
+
+    def _wait(self, until: float) -> None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=max(until - time.monotonic(), 0))
+
+
+def end_all(running: Sequence[Running]) -> None:
+    """End them side by side, so that many take no longer than one: at most three `_TO_END`."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        until = time.monotonic() + _TO_END
+        for one in running:
+            one._signal(number)
+        for one in running:
+            one._wait(until)
+    until = time.monotonic() + _TO_END
+    for one in running:
+        one._log.join(timeout=max(until - time.monotonic(), 0))
 
 
 def start(

@@ -56,8 +56,10 @@ class Runner:
                 self._see_to_the_device()
                 time.sleep(_PAUSE)
         finally:
-            for running in [*self._building.values(), *filter(None, [self._measuring])]:
-                self._over(running, "cut-off", "the time was over")
+            left = [*self._building.values(), *filter(None, [self._measuring])]
+            process.end_all(left)
+            for running in left:
+                self._note(running, "cut-off", "the time was over")
 
     def _left(self) -> bool:
         return len(self.outcomes) < len(self.items)
