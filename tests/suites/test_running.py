@@ -45,6 +45,21 @@ DEATHS = """
     def test_training(): assert False
 """
 
+DRAWS = """
+    import random
+    import numpy, pytest, torch
+
+    global_rng = random.Random()
+    drawn = []
+
+    @pytest.mark.parametrize("number", range(2))
+    def test_draws_are_those_of_every_other_run(number):
+        drawn.append([random.random(), torch.rand(1).item(), global_rng.random()])
+        drawn[-1].append(numpy.random.rand())
+        assert drawn[0] == drawn[-1]
+        random.seed(1); torch.manual_seed(1); numpy.random.seed(1); global_rng.seed(1)
+"""
+
 MODELS = """
     import pytest, torch
     from diffusers import ConfigMixin, ModelMixin
@@ -123,6 +138,11 @@ def test_what_differs_from_plain_torch_is_found_whatever_became_of_it(tmp_path: 
     assert names(list(plain.records)) == {"test_bad_everywhere", *good} | names(
         [record.id for record in verdict.new]
     )
+
+
+def test_random_numbers_are_the_same_in_every_test(tmp_path: Path) -> None:
+    verdict = judged(tmp_path, DRAWS)
+    assert not verdict.new and len(verdict.passed["no model"]) == 2
 
 
 def test_a_suite_of_which_plain_torch_passes_nothing_is_no_success(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,23 @@ def pytest_runtest_logstart(nodeid: str) -> None:
     _test.update(id=nodeid, outcome="passed", seconds=0.0, why="", engine=0)
     _test.update(fallback={}, by_design={})
     _write({"began": nodeid})
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """The same random numbers on plain torch and on a backend: some tests fail for some draws."""
+    import random
+
+    import torch
+
+    random.seed(0)
+    torch.manual_seed(0)
+    if (numpy := sys.modules.get("numpy")) is not None:
+        numpy.random.seed(0)
+    # The generator of transformers' tests, which any of them may import under a name of its own.
+    for module in list(sys.modules.values()):
+        if isinstance(own := vars(module).get("global_rng"), random.Random):
+            own.seed(0)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
