@@ -13,7 +13,6 @@ import argparse
 import faulthandler
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ import sdbackends
 from sdbackends.events import Listener
 from tests import tiny_pipeline
 from tests.scripts import models
+from tests.scripts.in_threads import at_once
 
 #: A round that takes as long as this hangs.
 LIMIT_S = 400
@@ -121,23 +121,16 @@ RACES = {"model": one_model, "own": one_model_for_each, "pipes": shared_pipes}
 
 def race(work: Work, expected: list[torch.Tensor], again: int = 2) -> Outcome:
     """Run `work(0)`, `work(1)`, … at the same moment, each in a thread and `again` times."""
-    barrier, outcome = threading.Barrier(len(expected)), Outcome()
+    outcome = Outcome()
 
     def go(number: int) -> None:
-        barrier.wait()
-        try:
-            for _ in range(again):
-                got, right = work(number), expected[number]
-                gap = (got - right).abs().max() / right.abs().max()
-                outcome.worst = max(outcome.worst, gap.item())
-        except BaseException as error:
-            outcome.errors.append(f"{type(error).__name__}: {error}")
+        for _ in range(again):
+            got, right = work(number), expected[number]
+            gap = (got - right).abs().max() / right.abs().max()
+            outcome.worst = max(outcome.worst, gap.item())
 
-    threads = [threading.Thread(target=go, args=(number,)) for number in range(len(expected))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    for error in filter(None, at_once(len(expected), go)):
+        outcome.errors.append(f"{type(error).__name__}: {error}")
     return outcome
 
 

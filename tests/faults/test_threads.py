@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -15,30 +15,11 @@ from sdbackends.engines.weight_copies import Copies, WeightCopy
 from sdbackends.host.overlay import Overlay
 from sdbackends.settings import BackendChoice, Settings
 from tests.replay import Behaviour, ReplayEngine
+from tests.scripts.in_threads import at_once
 from tests.scripts.models import X, applying, picture, small
 
 #: What waits as long as this hangs.
 LIMIT_S = 300
-
-
-def at_once(count: int, work: Callable[[int], Any]) -> list[Any]:
-    """What `work(0)`, `work(1)`, … give, begun at the same moment, each in a thread."""
-    barrier, results = threading.Barrier(count), [None] * count
-
-    def go(number: int) -> None:
-        barrier.wait()
-        try:
-            results[number] = work(number)
-        except BaseException as error:
-            results[number] = error
-
-    threads = [threading.Thread(target=go, args=(n,), daemon=True) for n in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(LIMIT_S)
-        assert not thread.is_alive(), "it hangs"
-    return results
 
 
 class Slow(ReplayEngine):
@@ -71,7 +52,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Slow]:
 
 def test_first_calls_of_one_model_build_one_program(engine: Slow) -> None:
     model = small()
-    results = at_once(4, lambda number: picture(model))
+    results = at_once(4, lambda number: picture(model), LIMIT_S)
     assert (engine.behaviour.builds, engine.behaviour.calls) == (1, 4)
     for result in results[1:]:
         torch.testing.assert_close(result, results[0], rtol=0, atol=0)
@@ -213,7 +194,7 @@ def test_threads_that_work_with_weights_of_their_own(engine: Slow) -> None:
     with torch.no_grad():
         for number, model in enumerate(models):
             model.conv_in.weight.mul_(1 + number)
-    results = at_once(3, lambda n: [picture(models[n], X * (k + 1)) for k in range(3)])
+    results = at_once(3, lambda n: [picture(models[n], X * (k + 1)) for k in range(3)], LIMIT_S)
     calls = engine.behaviour.calls
     assert (engine.behaviour.builds, calls) == (3, 9)
     with torch.no_grad():

@@ -11,28 +11,16 @@ from typing import Any
 
 import torch
 
+from tests.scripts import in_threads
 from tests.scripts.models import X, applying, picture, reading, small, unet
 from tests.scripts.registry import case
 from tests.scripts.run_cases import said
 
 
 def at_once(count: int, work: Callable[[int], Any]) -> list[Any]:
-    """What `work(0)`, `work(1)`, … give, begun at the same moment, each in a thread."""
-    barrier, results = threading.Barrier(count), [None] * count
-
-    def go(number: int) -> None:
-        barrier.wait()
-        try:
-            results[number] = work(number)
-        except BaseException as error:
-            results[number] = said(error)
-
-    threads = [threading.Thread(target=go, args=(number,)) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
+    """What threads gave, or said when they raised: an error itself is not the same twice."""
+    results = in_threads.at_once(count, work)
+    return [said(one) if isinstance(one, BaseException) else one for one in results]
 
 
 @case(alone=True, compiled=True)
