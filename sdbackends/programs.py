@@ -8,6 +8,7 @@ router says it, or raises it.
 from __future__ import annotations
 
 import itertools
+import weakref
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -65,6 +66,8 @@ class RoutedModel:
         self.served = False
         self._new_in_a_row: Counter[Any] = Counter()
         self._restless = False
+        #: Results of earlier calls that the script still holds, by their `id`.
+        self._given: weakref.WeakValueDictionary[int, torch.Tensor] = weakref.WeakValueDictionary()
         #: Why Dynamo gave the whole call up, in its words.
         self._given_up: str | None = None
 
@@ -91,7 +94,7 @@ class RoutedModel:
             label, backend = self.builder.label, self.builder.backend
             with patience(f"{label}: building for {backend} (once for this size) …"):
                 result, call = self._call(module, args, kwargs, inner)
-        self._judge(call, args, kwargs)
+        self._judge(call, args, kwargs, result)
         return result, call
 
     def close(self) -> None:
@@ -126,7 +129,7 @@ class RoutedModel:
                     ) from error
             self._prepared = True
 
-    def _judge(self, call: CallRecord, args: Any, kwargs: Any) -> None:
+    def _judge(self, call: CallRecord, args: Any, kwargs: Any, result: Any) -> None:
         """Count calls that needed a new trace, and say why a call had no program."""
         self.served = call.traced == 0 and call.ran > 0
         if call.traced:
@@ -136,9 +139,13 @@ class RoutedModel:
             self._restless |= self._new_in_a_row[shapes] >= _RESTLESS
         elif call.ran:
             self._new_in_a_row.clear()
-        if call.ran or call.reasons:
+        given = [leaf for leaf in pytree.tree_leaves(result) if isinstance(leaf, torch.Tensor)]
+        # A call that computes nothing, but gives what an earlier one gave (DeepCache and its like),
+        # has no program either, and that is no failure.
+        known = bool(given) and all(self._given.get(id(tensor)) is tensor for tensor in given)
+        self._given.update((id(tensor), tensor) for tensor in given)
+        if call.ran or call.reasons or known:
             return
-        # A call that computes nothing has no program either, and that is no failure.
         if call.cold:
             self._given_up = call.breaks[0].partition("\n")[0] if call.breaks else None
         why = self._given_up

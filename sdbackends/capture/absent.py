@@ -16,14 +16,16 @@ Dynamo answers such a lookup, and add the guard that it installs itself for `has
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch._dynamo.exc import ObservedAttributeError
 from torch._dynamo.guards import GuardBuilder, install_guard
+from torch._dynamo.source import AttrSource
+from torch._dynamo.variables import dicts
 from torch._dynamo.variables.base import VariableTracker
-from torch._dynamo.variables.dicts import ConstDictVariable, DunderDictVariable
 from torch._dynamo.variables.user_defined import UserDefinedObjectVariable
 
 Change = tuple[Any, str, Any]
@@ -31,17 +33,25 @@ Change = tuple[Any, str, Any]
 
 def changes() -> Iterator[Change]:
     """What to replace while a trace of ours runs: the owner, the name, the value."""
-    yield from _wrapped(ConstDictVariable, "getitem_const_raise_exception_if_absent", _guarded_key)
-    yield from _wrapped(UserDefinedObjectVariable, "generic_getattr", _guarded_getattr)
-    yield from _wrapped(
-        DunderDictVariable, "install_dict_contains_guard", _guarded_dict_of_an_object
-    )
-    yield from _wrapped(
-        DunderDictVariable, "install_dict_keys_match_guard", _guarded_keys_of_an_object
-    )
-    for kind in set(_kinds(VariableTracker)):
+    a_dict, an_object = dicts.ConstDictVariable, UserDefinedObjectVariable
+    yield from _wrapped(a_dict, "getitem_const_raise_exception_if_absent", _guarded_key)
+    for kind in set(_kinds(VariableTracker)) - {an_object}:
         yield from _wrapped(kind, "var_getattr", _guarded_attribute)
         yield from _wrapped(kind, "call_obj_hasattr", _guarded_hasattr)
+    yield from _wrapped(an_object, "call_obj_hasattr", _guarded_hasattr)
+    if "generic_getattr" in vars(an_object):
+        yield from _wrapped(an_object, "var_getattr", _guarded_attribute)
+        yield from _wrapped(an_object, "generic_getattr", _guarded_getattr)
+    else:  # torch 2.11 and 2.12 do both in one function
+        yield from _wrapped(an_object, "var_getattr", _guarded_attribute_or_getattr)
+    of_an_object = getattr(dicts, "DunderDictVariable", None)
+    if of_an_object is not None:
+        yield from _wrapped(of_an_object, "install_dict_contains_guard", _guarded_dict_of_an_object)
+        yield from _wrapped(
+            of_an_object, "install_dict_keys_match_guard", _guarded_keys_of_an_object
+        )
+    else:  # torch 2.11 asks the object
+        yield from _wrapped(an_object, "has_key_in_generic_dict", _guarded_key_of_an_object)
 
 
 def _kinds(kind: type[Any]) -> Iterator[type[Any]]:
@@ -73,7 +83,7 @@ def _guarded_attribute(original: Any) -> Any:
         try:
             return original(self, tx, name)
         except ObservedAttributeError:
-            _guard(self, GuardBuilder.HASATTR, name)
+            _guard_attribute(self, name)
             raise
 
     return var_getattr
@@ -84,7 +94,7 @@ def _guarded_hasattr(original: Any) -> Any:
     def call_obj_hasattr(self: Any, tx: Any, name: str) -> Any:
         found = original(self, tx, name)
         if found.is_python_constant() and not found.as_python_constant():
-            _guard(self, GuardBuilder.HASATTR, name)
+            _guard_attribute(self, name)
         return found
 
     return call_obj_hasattr
@@ -104,6 +114,17 @@ def _guarded_getattr(original: Any) -> Any:
         return original(self, tx, name)
 
     return generic_getattr
+
+
+def _guarded_key_of_an_object(original: Any) -> Any:
+    @functools.wraps(original)
+    def has_key_in_generic_dict(self: Any, tx: Any, key: str) -> bool:
+        found = bool(original(self, tx, key))
+        if not found and isinstance(key, str) and key not in self.value.__dict__:
+            _guard(self, GuardBuilder.NOT_PRESENT_IN_GENERIC_DICT, key)
+        return found
+
+    return has_key_in_generic_dict
 
 
 def _guarded_dict_of_an_object(original: Any) -> Any:
@@ -126,6 +147,18 @@ def _guarded_keys_of_an_object(original: Any) -> Any:
             install_guard(self.make_guard(GuardBuilder.DICT_KEYS_MATCH))
 
     return install_dict_keys_match_guard
+
+
+def _guarded_attribute_or_getattr(original: Any) -> Any:
+    return _guarded_attribute(_guarded_getattr(original))
+
+
+def _guard_attribute(variable: Any, name: str) -> None:
+    """That it has none of this name."""
+    if "attr" in inspect.signature(GuardBuilder.HASATTR).parameters:
+        _guard(variable, GuardBuilder.HASATTR, name)
+    elif variable.source:  # torch 2.11 reads the name from the source
+        install_guard(AttrSource(variable.source, name).make_guard(GuardBuilder.HASATTR))
 
 
 def _guard(variable: Any, kind: Callable[..., Any], name: str) -> None:

@@ -20,6 +20,8 @@ class CallRecord:
         breaks: what it could not trace, in its words.
         reasons: why parts of it ran on eager torch.
         since: when the work on the next graph began (`time.perf_counter`).
+        owner: what tells programs for this call from those for others (a model, and a state of its
+            classes).
         may_trace: whether Dynamo may trace at all; else what has no program runs on eager torch.
     """
 
@@ -29,6 +31,7 @@ class CallRecord:
     breaks: list[str] = field(default_factory=list)
     reasons: list[BaseException] = field(default_factory=list)
     since: float = field(default_factory=time.perf_counter)
+    owner: object = None
     may_trace: bool = True
 
 

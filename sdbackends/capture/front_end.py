@@ -93,7 +93,7 @@ class TracedModel:
                 backend raise.
         """
         variant = self._enter(module)
-        call = CallRecord(may_trace=may_trace)
+        call = CallRecord(owner=variant.owner, may_trace=may_trace)
         try:
             with variant.turn(_shapes(args, kwargs)), recording(call), collector:
                 function = variant.inner if inner else variant.outer
@@ -172,6 +172,8 @@ class _Variant:
         self, guard: ClassGuard, backend: GraphBackend, dynamic: bool, settings: dict[str, Any]
     ) -> None:
         self.guard = guard
+        #: Not the variant itself: guards hold it, and Dynamo keeps them for as long as the code.
+        self.owner = object()
         self.programs = 0
         #: Calls that threads are in, and whether no more are to begin.
         self.calls = 0
@@ -200,7 +202,7 @@ class _Variant:
             context: Any = torch._dynamo.optimize(
                 backend=traced, dynamic=dynamic, guard_export_fn=self._note
             )
-            context.callback = WithSettings(context.callback, settings)
+            context.callback = WithSettings(context.callback, settings, fresh.__code__)
             made: Callable[..., Any] = context(fresh)
             return made
 

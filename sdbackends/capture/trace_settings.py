@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import CodeType
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from torch._dynamo.types import (  # type: ignore[attr-defined]
 )
 from torch._dynamo.utils import counters
 
-from sdbackends.capture import absent, cached_functions, quiet_trace
+from sdbackends.capture import absent, cached_functions, own_programs, quiet_trace
 from sdbackends.capture.call_record import CallRecord, record
 
 #: Programs of one function after which Dynamo would stop; `TracedModel` begins anew before.
@@ -52,22 +53,30 @@ class WithSettings:
     """Dynamo's own callback, which runs where a frame has to be traced, under our settings.
 
     Patched around every call instead, they would cost each of them.
+
+    Args:
+        code: that of the function that is compiled. After a break others have programs too.
     """
 
-    def __init__(self, callback: Callable[..., Any], settings: dict[str, Any]) -> None:
+    def __init__(
+        self, callback: Callable[..., Any], settings: dict[str, Any], code: CodeType
+    ) -> None:
         #: By this name Dynamo looks for the backend, by which it tells programs apart.
         self._torchdynamo_orig_backend = callback
         self._settings = settings
+        self._code = code
+        self._in_parts = False
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, frame: Any, *args: Any, **kwargs: Any) -> Any:
         call = record() or CallRecord()
         if not call.may_trace:
-            return _not_now()
+            return _not_now(in_parts=self._in_parts)
+        self._in_parts |= frame.f_code is not self._code
         # Dynamo takes this lock itself, but patches its settings and counts outside of it.
         with compile_lock, torch._dynamo.config.patch(self._settings), _changed():
             before = counters["graph_break"].copy()
             try:
-                return self._torchdynamo_orig_backend(*args, **kwargs)
+                return self._torchdynamo_orig_backend(frame, *args, **kwargs)
             finally:
                 call.cold = True
                 call.breaks += (counters["graph_break"] - before).keys()
@@ -80,7 +89,7 @@ def _changed() -> Iterator[None]:
     try:
         if not _here.__dict__.get("changed"):
             _here.changed = True
-            for of in (absent, cached_functions, quiet_trace):
+            for of in (absent, cached_functions, own_programs, quiet_trace):
                 for owner, name, value in list(of.changes()):
                     before.append((owner, name, vars(owner)[name]))
                     setattr(owner, name, value)
@@ -92,10 +101,12 @@ def _changed() -> Iterator[None]:
             setattr(owner, name, value)
 
 
-def _not_now() -> ConvertFrameReturn:
-    """Dynamo's answer for a frame that runs on eager torch this time, with all that it calls.
+def _not_now(*, in_parts: bool) -> ConvertFrameReturn:
+    """Dynamo's answer for a frame that runs on eager torch this time.
 
-    `torch.compiler.set_stance` does it too, but for every thread.
+    `in_parts`: functions that it calls may have programs of the model, and are looked up.
+    `torch.compiler.set_stance` does the same, but for every thread.
     """
-    strategy = FrameExecStrategy(FrameAction.RUN_ONLY, FrameAction.RUN_ONLY)
+    calls = FrameAction.RUN_ONLY if in_parts else FrameAction.SKIP
+    strategy = FrameExecStrategy(FrameAction.DEFAULT, calls)
     return ConvertFrameReturn(frame_exec_strategy=strategy, apply_to_code=False)

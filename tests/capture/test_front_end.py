@@ -55,6 +55,51 @@ def test_more_sizes_than_dynamo_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
         assert traced.new == 1 and not traced.record.reasons
 
 
+class InParts(torch.nn.Module):
+    """After a break Dynamo keeps programs on code that all models share, that of `Module`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scaled = Scaled()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        torch._dynamo.graph_break()
+        return self.scaled(x) + 1
+
+
+def test_what_is_traced_no_more_runs_no_program_of_others() -> None:
+    """Those may be closed, and their guards of classes are not asked."""
+    module, x = InParts().eval(), torch.ones(2)
+    before = Traced(module)
+    assert before(x).tolist() == [2, 2] and before.ran() == before.new > 0
+    after = Traced(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Scaled, "forward", lambda self, x: x + 7)
+        assert after(x, may_trace=False).tolist() == [9, 9]
+    assert after(x, may_trace=False).tolist() == [2, 2]
+    assert before.ran() == before.new and not after.graphs
+    after(x)
+    ran = after.ran()
+    after(x, may_trace=False)
+    assert after.ran() == 2 * ran, "its own it runs"
+
+
+def test_a_function_at_its_limit_of_recompilations_runs_no_program_of_others() -> None:
+    """Dynamo then takes any program whose guards hold; the stance does so for all functions."""
+    module, x = InParts().eval(), torch.ones(2)
+    before, after = Traced(module), Traced(module)
+    before(x)
+    ran = before.ran()
+    with torch.compiler.set_stance("eager_on_recompile"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Scaled, "forward", lambda self, x: x + 7)
+            assert after(x).tolist() == [9, 9]
+        assert after(x).tolist() == [2, 2] and module(x).tolist() == [2, 2]
+        assert before.ran() == ran
+        before(x)
+    assert before.ran() == 2 * ran, "its own it runs"
+
+
 class Failing(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -16,8 +16,10 @@ class Eager:
 
     def __init__(self, graph: torch.fx.GraphModule) -> None:
         self._graph = graph
+        self.ran = 0
 
     def __call__(self, *args: Any) -> Any:
+        self.ran += 1
         return self._graph(*args)
 
     def close(self) -> None: ...
@@ -29,19 +31,27 @@ class Traced:
     def __init__(self, module: torch.nn.Module, *, strict: bool = True) -> None:
         self.module = module
         self.graphs: list[DynamoGraph] = []
+        self._programs: list[Eager] = []
         self._model = TracedModel(self._backend, dynamic=False, strict=strict)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: Any, may_trace: bool = True, **kwargs: Any) -> Any:
         before = len(self.graphs)
         with torch.no_grad():
-            result, self.record = self._model(self.module, args, kwargs, inner=False)
+            result, self.record = self._model(
+                self.module, args, kwargs, inner=False, may_trace=may_trace
+            )
         self.new = len(self.graphs) - before
         return result
+
+    def ran(self) -> int:
+        """How often programs ran, of all calls so far."""
+        return sum(program.ran for program in self._programs)
 
     def _backend(self, graph: torch.fx.GraphModule, inputs: Any) -> Eager:
         call_originals(graph)
         self.graphs.append(DynamoGraph(graph, inputs))
-        return Eager(graph)
+        self._programs.append(Eager(graph))
+        return self._programs[-1]
 
 
 def graph_of(module: torch.nn.Module, *args: Any, **kwargs: Any) -> DynamoGraph:

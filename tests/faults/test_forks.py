@@ -83,6 +83,8 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
 
     def begin(kind: type[ReplayEngine]) -> Behaviour:
         monkeypatch.setattr(route, "create", lambda name, context: kind(behaviour))
+        # These engines are no JAX, which tests before these may have started in this process.
+        monkeypatch.setattr(route, "is_left_behind", lambda engine: False)
         say.forget()
         route.install(Settings(backend=BackendChoice.parse("jax"), cache_dir=None), overlay)
         return behaviour

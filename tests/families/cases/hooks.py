@@ -64,7 +64,8 @@ def first_block_cache(pipe: Any, call: Call) -> Any:
 
 @case("flux", "TaylorSeer cache", HOOKS)
 def taylorseer_cache(pipe: Any, call: Call) -> Any:
-    return cached(pipe, call, TaylorSeerCacheConfig())
+    # Not the default, bfloat16: what float32 rounds another way would be another bfloat16.
+    return cached(pipe, call, TaylorSeerCacheConfig(taylor_factors_dtype=torch.float32))
 
 
 @case("sd15", "left out layers, on and off", HOOKS)
