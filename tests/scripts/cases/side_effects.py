@@ -408,31 +408,23 @@ def generator_of_pictures():
 @case
 def state_of_python_after_a_call():
     """A call leaves nothing switched on or off."""
-    before = (
-        torch.is_grad_enabled(),
-        torch.is_inference_mode_enabled(),
-        str(torch.get_default_dtype()),
-        torch.get_num_threads(),
-        sys.getrecursionlimit(),
-        len(sys.path),
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_autocast_enabled("cpu"),
-        torch.backends.mkldnn.enabled,
-        sys.gettrace() is None,
-        sys.getprofile() is None,
-    )
+
+    def switches():
+        return (
+            torch.is_grad_enabled(),
+            torch.is_inference_mode_enabled(),
+            str(torch.get_default_dtype()),
+            torch.get_num_threads(),
+            sys.getrecursionlimit(),
+            len(sys.path),
+            torch.are_deterministic_algorithms_enabled(),
+            torch.is_autocast_enabled("cpu"),
+            torch.backends.mkldnn.enabled,
+            sys.gettrace() is None,
+            sys.getprofile() is None,
+        )
+
+    before = switches()
     picture(unet())
-    after = (
-        torch.is_grad_enabled(),
-        torch.is_inference_mode_enabled(),
-        str(torch.get_default_dtype()),
-        torch.get_num_threads(),
-        sys.getrecursionlimit(),
-        len(sys.path),
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_autocast_enabled("cpu"),
-        torch.backends.mkldnn.enabled,
-        sys.gettrace() is None,
-        sys.getprofile() is None,
-    )
+    after = switches()
     return [one == other for one, other in zip(before, after, strict=True)]
