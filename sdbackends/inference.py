@@ -17,7 +17,6 @@ import torch
 import torch.nn.modules.module
 import torch.nn.utils.parametrizations
 import torch.utils._device
-from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 
 def why_not(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
@@ -89,7 +88,9 @@ def _watched() -> str | None:
     """What is to see every operation or every module of the call, and would see none of them."""
     if torch.nn.modules.module._has_any_global_hook():  # type: ignore[no-untyped-call]
         return "a hook stands on all modules (torch.nn.modules.module.register_module_…_hook)"
-    if is_in_torch_dispatch_mode():
+    # Not torch's own `is_in_torch_dispatch_mode`, whose flag is one for all threads: a model that
+    # one of them traces raises it.
+    if torch._C._len_torch_dispatch_stack():
         return "a TorchDispatchMode is on"
     for at in range(torch._C._len_torch_function_stack()):
         mode = torch._C._get_function_stack_at(at)

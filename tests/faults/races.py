@@ -10,6 +10,7 @@ the exit code is 1 where a result was wrong or a thread raised.
 from __future__ import annotations
 
 import argparse
+import copy
 import faulthandler
 import sys
 import tempfile
@@ -92,12 +93,20 @@ def one_model_for_each() -> Work:
 
 
 def shared_pipes() -> Work:
-    """Pipelines with schedulers of their own over the models of one."""
+    """Pipelines over the models of one, with what keeps a state of its own for each.
+
+    That is the scheduler and the tokenizer: a call of a fast tokenizer sets how all pad, and on
+    plain torch too two threads' calls at once give one of them the other's padding.
+    """
     with tempfile.TemporaryDirectory() as folder:
         pipe = StableDiffusionPipeline.from_pretrained(tiny_pipeline.save(Path(folder)))
     pipes = []
     for _ in range(THREADS):
-        parts = {**pipe.components, "scheduler": DDIMScheduler.from_config(pipe.scheduler.config)}
+        own = {
+            "scheduler": DDIMScheduler.from_config(pipe.scheduler.config),
+            "tokenizer": copy.deepcopy(pipe.tokenizer),
+        }
+        parts = {**pipe.components, **own}
         pipes.append(StableDiffusionPipeline(**parts, requires_safety_checker=False))
         pipes[-1].set_progress_bar_config(disable=True)
 

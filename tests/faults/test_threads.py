@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from sdbackends import route, say
 from sdbackends.capture.front_end import TracedModel
@@ -73,6 +74,25 @@ def test_a_call_while_another_thread_builds_goes_to_the_engine(engine: Slow) -> 
     thread.join(LIMIT_S)
     assert (calls, builds) == (2, 1)
     assert engine.behaviour.builds == 2
+
+
+def test_a_mode_of_another_thread_is_none_of_this_one(engine: Slow) -> None:
+    """torch's flag that one is on is one for all threads; so is that of a model being traced."""
+    model, on, off = small(), threading.Event(), threading.Event()
+    picture(model)
+
+    def counting() -> None:
+        with TorchDispatchMode():
+            on.set()
+            assert off.wait(LIMIT_S)
+
+    thread = threading.Thread(target=counting)
+    thread.start()
+    assert on.wait(LIMIT_S)
+    picture(model)
+    off.set()
+    thread.join(LIMIT_S)
+    assert engine.behaviour.calls == 2
 
 
 def test_a_model_that_is_traced_no_more_changes_nothing_for_other_threads(engine: Slow) -> None:
