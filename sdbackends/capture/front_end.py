@@ -106,7 +106,7 @@ class TracedModel:
             if call.cold:
                 variant.learn()
             self._leave(variant)
-        variant.programs += call.traced
+        variant.traced += bool(call.traced)
         return result, call
 
     def close(self) -> None:
@@ -145,7 +145,7 @@ class TracedModel:
     def _holding(self) -> _Variant | None:
         for at, variant in enumerate(self._variants):
             if variant.guard.holds():
-                if variant.programs < PROGRAMS - 1:
+                if variant.traced < PROGRAMS - 1:
                     if at:
                         self._variants.insert(0, self._variants.pop(at))
                     return variant
@@ -174,7 +174,8 @@ class _Variant:
         self.guard = guard
         #: Not the variant itself: guards hold it, and Dynamo keeps them for as long as the code.
         self.owner = object()
-        self.programs = 0
+        #: Calls in which something was traced.
+        self.traced = 0
         #: Calls that threads are in, and whether no more are to begin.
         self.calls = 0
         self.dropped = False

@@ -21,10 +21,12 @@ from torch._dynamo.utils import counters
 from sdbackends.capture import absent, cached_functions, own_programs, quiet_trace
 from sdbackends.capture.call_record import CallRecord, record
 
-#: Programs of one function after which Dynamo would stop; `TracedModel` begins anew before.
+#: Calls of a model in which something was traced, after which `TracedModel` begins anew.
 PROGRAMS = 32
 _SETTINGS: dict[str, Any] = {
-    "recompile_limit": PROGRAMS,
+    # Of one function, after which Dynamo stops. In a model that is traced in parts one call takes
+    # a program for each part on code that all of them share.
+    "recompile_limit": 8 * PROGRAMS,
     "accumulated_recompile_limit": 64 * PROGRAMS,
     "fail_on_recompile_limit_hit": False,
     # Both are unsafe shortcuts: a hook laid later, or `f.__defaults__` replaced, would go unseen.

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from sdbackends.capture import front_end
+from sdbackends.capture.trace_settings import PROGRAMS
 from tests.capture.tracing import Traced
 
 
@@ -65,6 +66,30 @@ class InParts(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         torch._dynamo.graph_break()
         return self.scaled(x) + 1
+
+
+class ManyParts(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts = torch.nn.ModuleList(InParts() for _ in range(PROGRAMS + 8))
+        for number, part in enumerate(self.parts):
+            part.scaled.factor = 1 / (1 + number)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for part in self.parts:
+            x = part(x)
+        return x
+
+
+def test_a_call_in_more_parts_than_a_model_has_traces_is_traced_once() -> None:
+    """Each part has a program of its own on code that they share."""
+    module, x = ManyParts().eval(), torch.ones(2)
+    traced, new = Traced(module), []
+    for _ in range(3):
+        torch.testing.assert_close(traced(x), module(x))
+        new.append(traced.new)
+    assert new[0] >= len(module.parts) and new[1:] == [0, 0]
+    assert traced.ran() == 3 * new[0]
 
 
 def test_what_is_traced_no_more_runs_no_program_of_others() -> None:
