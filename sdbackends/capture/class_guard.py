@@ -33,11 +33,11 @@ class ClassGuard:
         self.add([torch.Tensor], ())
 
     def add(self, classes: Iterable[type], codes: Iterable[types.CodeType]) -> None:
-        """Depend on these classes and their bases too, and on functions with these codes."""
+        """Depend on classes, their bases and metaclasses, and on functions with these codes."""
         new = set(codes) - self._codes
         self._codes |= new
         known = list(self._classes)
-        for kind in {base for each in set(classes) for base in each.__mro__} - self._seen:
+        for kind in {base for each in set(classes) for base in _asked(each)} - self._seen:
             self._seen.add(kind)
             if kind.__flags__ & _HEAP_TYPE:
                 values = list(kind.__dict__.values())
@@ -68,6 +68,12 @@ class ClassGuard:
                 keywords = function.__kwdefaults__
                 if keywords:
                     self._keywords.append((keywords, list(keywords.values())))
+
+
+def _asked(kind: type) -> tuple[type, ...]:
+    """The classes in which Python looks for an attribute of an instance, or of the class itself."""
+    metaclass: type = type(kind)
+    return kind.__mro__ + metaclass.__mro__
 
 
 def _function(value: Any) -> types.FunctionType | None:

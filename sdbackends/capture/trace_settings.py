@@ -18,7 +18,18 @@ from torch._dynamo.types import (  # type: ignore[attr-defined]
 )
 from torch._dynamo.utils import counters
 
-from sdbackends.capture import absent, cached_functions, own_programs, quiet_trace
+from sdbackends.capture import (
+    absent,
+    builtin_names,
+    cached_functions,
+    constant_tuples,
+    empty_dicts,
+    instance_checks,
+    metaclasses,
+    own_programs,
+    quiet_trace,
+    same_object,
+)
 from sdbackends.capture.call_record import CallRecord, record
 
 #: Calls of a model in which something was traced, after which `TracedModel` begins anew.
@@ -37,6 +48,19 @@ _SETTINGS: dict[str, Any] = {
     "run_gc_after_compile": False,
     "automatic_dynamic_shapes": False,
 }
+#: Two of them may change one thing: each is asked when those before it are in place.
+_CHANGES = (
+    absent,
+    builtin_names,
+    cached_functions,
+    constant_tuples,
+    empty_dicts,
+    instance_checks,
+    metaclasses,
+    own_programs,
+    quiet_trace,
+    same_object,
+)
 _here = threading.local()
 
 
@@ -91,7 +115,7 @@ def _changed() -> Iterator[None]:
     try:
         if not _here.__dict__.get("changed"):
             _here.changed = True
-            for of in (absent, cached_functions, own_programs, quiet_trace):
+            for of in _CHANGES:
                 for owner, name, value in list(of.changes()):
                     before.append((owner, name, vars(owner)[name]))
                     setattr(owner, name, value)

@@ -1,0 +1,29 @@
+"""Guard attributes that a class has from its class.
+
+Dynamo looks such an attribute up once and guards neither the class nor what it found. With the
+class guarded here, `ClassGuard` knows it and its metaclass, and sees what changes in them.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+from torch._dynamo.guards import GuardBuilder, install_guard
+from torch._dynamo.variables.misc import GetAttrVariable
+from torch._dynamo.variables.user_defined import UserDefinedClassVariable
+
+
+def changes() -> Iterator[tuple[Any, str, Any]]:
+    """What to replace while a trace of ours runs: the owner, the name, the value."""
+    original = UserDefinedClassVariable.var_getattr
+
+    @functools.wraps(original)
+    def var_getattr(self: Any, tx: Any, name: str) -> Any:
+        found = original(self, tx, name)
+        if self.source and isinstance(found, GetAttrVariable):
+            install_guard(self.source.make_guard(GuardBuilder.ID_MATCH))
+        return found
+
+    yield UserDefinedClassVariable, "var_getattr", var_getattr
