@@ -194,6 +194,7 @@ class _Variant:
                 call.traced += 1
             made = backend(graph, inputs)
             self._made.append(made)
+            _forget_tensors(graph)
             return made
 
         def compiled(function: Any) -> Callable[..., Any]:
@@ -243,6 +244,20 @@ class _Variant:
                 held = reference() if callable(reference) else None
                 if isinstance(held, type):
                     self._classes.add(held)
+
+
+def _forget_tensors(graph: torch.fx.GraphModule) -> None:
+    """Drop the weak references to weights by which Dynamo knew them while it traced.
+
+    They live as long as the graph, and `torch.utils.swap_tensors` refuses what has such a one.
+    """
+    for node in graph.graph.nodes:
+        mode = getattr(node.meta.get("example_value"), "fake_mode", None)
+        if mode is not None:
+            describer = mode.fake_tensor_converter.meta_converter.describer
+            describer.lookup_tensor.clear()
+            describer.lookup_storage.clear()
+            return  # one mode for all of them
 
 
 def _outer(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -32,6 +32,7 @@ def shareable(tensor: torch.Tensor, device: jax.Device) -> bool:
         on_same_device(tensor, device)
         and tensor.dtype not in NARROWED
         and tensor.is_contiguous()
+        and not (tensor.is_conj() or tensor.is_neg())
         and tensor.data_ptr() % ALIGNMENT == 0
     )
 
@@ -75,7 +76,9 @@ def to_jax(tensor: torch.Tensor, device: jax.Device, *, in_range: bool = False) 
     Raises:
         RunError: as `narrowed`.
     """
-    plain = narrowed(tensor.detach(), in_range=in_range).contiguous()
+    # Conjugate and negative views say in a bit what their memory is to be taken for.
+    tensor = tensor.detach().resolve_conj().resolve_neg()
+    plain = narrowed(tensor, in_range=in_range).contiguous()
     # An axis of length 1 may have any stride and be contiguous; JAX would take that for a layout.
     plain = plain.reshape(-1).reshape(plain.shape)
     if on_same_device(plain, device):
