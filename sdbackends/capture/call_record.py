@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import CodeType
 
 
 @dataclass
@@ -23,6 +24,7 @@ class CallRecord:
         owner: what tells programs for this call from those for others (a model, and a state of its
             classes).
         may_trace: whether Dynamo may trace at all; else what has no program runs on eager torch.
+        skipped: functions that Dynamo could not trace for this owner.
     """
 
     traced: int = 0
@@ -33,6 +35,7 @@ class CallRecord:
     since: float = field(default_factory=time.perf_counter)
     owner: object = None
     may_trace: bool = True
+    skipped: set[CodeType] = field(default_factory=set)
 
 
 _here = threading.local()

@@ -93,7 +93,7 @@ class TracedModel:
                 backend raise.
         """
         variant = self._enter(module)
-        call = CallRecord(owner=variant.owner, may_trace=may_trace)
+        call = CallRecord(owner=variant.owner, may_trace=may_trace, skipped=variant.skipped)
         try:
             with variant.turn(_shapes(args, kwargs)), recording(call), collector:
                 function = variant.inner if inner else variant.outer
@@ -174,6 +174,7 @@ class _Variant:
         self.guard = guard
         #: Not the variant itself: guards hold it, and Dynamo keeps them for as long as the code.
         self.owner = object()
+        self.skipped: set[CodeType] = set()
         #: Calls in which something was traced.
         self.traced = 0
         #: Calls that threads are in, and whether no more are to begin.

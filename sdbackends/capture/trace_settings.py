@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 import torch._dynamo.config
+from torch._dynamo import trace_rules
 from torch._dynamo.convert_frame import compile_lock
 from torch._dynamo.types import (  # type: ignore[attr-defined]
     ConvertFrameReturn,
@@ -18,18 +19,7 @@ from torch._dynamo.types import (  # type: ignore[attr-defined]
 )
 from torch._dynamo.utils import counters
 
-from sdbackends.capture import (
-    absent,
-    builtin_names,
-    cached_functions,
-    constant_tuples,
-    empty_dicts,
-    instance_checks,
-    metaclasses,
-    own_programs,
-    quiet_trace,
-    same_object,
-)
+from sdbackends.capture import cached_functions, guards, quiet_trace
 from sdbackends.capture.call_record import CallRecord, record
 
 #: Calls of a model in which something was traced, after which `TracedModel` begins anew.
@@ -48,19 +38,6 @@ _SETTINGS: dict[str, Any] = {
     "run_gc_after_compile": False,
     "automatic_dynamic_shapes": False,
 }
-#: Two of them may change one thing: each is asked when those before it are in place.
-_CHANGES = (
-    absent,
-    builtin_names,
-    cached_functions,
-    constant_tuples,
-    empty_dicts,
-    instance_checks,
-    metaclasses,
-    own_programs,
-    quiet_trace,
-    same_object,
-)
 _here = threading.local()
 
 
@@ -98,11 +75,14 @@ class WithSettings:
         if not call.may_trace:
             return _not_now(in_parts=self._in_parts)
         self._in_parts |= frame.f_code is not self._code
+        if frame.f_code in call.skipped:
+            return ConvertFrameReturn(apply_to_code=False)
         # Dynamo takes this lock itself, but patches its settings and counts outside of it.
         with compile_lock, torch._dynamo.config.patch(self._settings), _changed():
             before = counters["graph_break"].copy()
             try:
-                return self._torchdynamo_orig_backend(frame, *args, **kwargs)
+                answer = self._torchdynamo_orig_backend(frame, *args, **kwargs)
+                return _for_this_owner(answer, frame.f_code, call)
             finally:
                 call.cold = True
                 call.breaks += (counters["graph_break"] - before).keys()
@@ -115,7 +95,8 @@ def _changed() -> Iterator[None]:
     try:
         if not _here.__dict__.get("changed"):
             _here.changed = True
-            for of in _CHANGES:
+            for of in (cached_functions, quiet_trace, *guards.KINDS):
+                # Each asks for what it replaces when those before it are in place.
                 for owner, name, value in list(of.changes()):
                     before.append((owner, name, vars(owner)[name]))
                     setattr(owner, name, value)
@@ -125,6 +106,22 @@ def _changed() -> Iterator[None]:
             _here.changed = False
         for owner, name, value in reversed(before):
             setattr(owner, name, value)
+
+
+def _for_this_owner(
+    answer: ConvertFrameReturn, code: CodeType, call: CallRecord
+) -> ConvertFrameReturn:
+    """Dynamo's answer, but a function that it gives up is given up for this owner alone.
+
+    Dynamo would mark the code, which other models may have too, where another part of it breaks.
+    """
+    skips = answer.frame_exec_strategy.cur_action == FrameAction.SKIP
+    given_up = skips and answer.guarded_code is None and answer.apply_to_code
+    # Code of files that Dynamo never traces is marked: it would be asked at each call of theirs.
+    if given_up and not trace_rules.check(code):
+        call.skipped.add(code)
+        answer.apply_to_code = False
+    return answer
 
 
 def _not_now(*, in_parts: bool) -> ConvertFrameReturn:

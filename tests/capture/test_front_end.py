@@ -125,6 +125,34 @@ def test_a_function_at_its_limit_of_recompilations_runs_no_program_of_others() -
     assert before.ran() == 2 * ran, "its own it runs"
 
 
+class Looping(torch.nn.Module):
+    """Dynamo gives a function up in which a loop breaks."""
+
+    def __init__(self, breaks: bool) -> None:
+        super().__init__()
+        self.breaks = breaks
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for _ in range(2):
+            if self.breaks:
+                torch._dynamo.graph_break()
+            x = x * 3
+        return x
+
+
+def test_a_function_that_is_given_up_for_one_model_is_traced_for_another() -> None:
+    x = torch.ones(2)
+    before = Traced(Looping(breaks=True).eval())
+    for _ in range(2):
+        assert before(x).tolist() == [9, 9] and not before.graphs
+    module = Looping(breaks=False).eval()
+    module.register_forward_pre_hook(lambda *_: torch._dynamo.graph_break())
+    after = Traced(module)
+    for _ in range(2):
+        assert after(x).tolist() == [9, 9]
+    assert len(after.graphs) == 1 and after.ran() == 2
+
+
 class Failing(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch._dynamo.variables.builtin import BuiltinVariable
 
-from sdbackends.capture.checks import check_value
+from sdbackends.capture.guards.checks import check_value
 
 
 def changes() -> Iterator[tuple[Any, str, Any]]:

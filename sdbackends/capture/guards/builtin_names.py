@@ -17,8 +17,8 @@ from torch._dynamo.source import DictGetItemSource, GlobalSource
 from torch._dynamo.symbolic_convert import InstructionTranslatorBase
 from torch._dynamo.variables.base import VariableTracker
 
-from sdbackends.capture.checks import check_text, check_value, first_time
-from sdbackends.capture.opcodes import wrapped
+from sdbackends.capture.guards.checks import check_text, check_value, first_time
+from sdbackends.capture.guards.opcodes import wrapped
 
 
 def changes() -> Iterator[tuple[Any, str, Any]]:

@@ -14,8 +14,8 @@ from typing import Any
 from torch._dynamo.variables import builtin
 from torch._dynamo.variables.constant import ConstantVariable
 
-from sdbackends.capture.checks import check_text
-from sdbackends.capture.opcodes import wrapped
+from sdbackends.capture.guards.checks import check_text
+from sdbackends.capture.guards.opcodes import wrapped
 
 try:
     from torch._dynamo.variables import object_protocol
