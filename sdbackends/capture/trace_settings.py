@@ -35,6 +35,9 @@ _SETTINGS: dict[str, Any] = {
     "assume_dunder_attributes_remain_unchanged": False,
     # Parameters that become one and the same tensor later.
     "skip_no_tensor_aliasing_guards_on_parameters": False,
+    # Both take a tensor in a dict for unchangeable: torch 2.11 misses `parameter.data = …`.
+    "use_recursive_dict_tags_for_guards": False,
+    "skip_tensor_guards_with_matching_dict_tags": False,
     "run_gc_after_compile": False,
     "automatic_dynamic_shapes": False,
 }

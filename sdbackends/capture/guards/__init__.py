@@ -9,10 +9,10 @@ from __future__ import annotations
 from sdbackends.capture.guards import (
     absent,
     builtin_names,
+    classes_read,
     constant_tuples,
     empty_dicts,
     instance_checks,
-    metaclasses,
     own_programs,
     same_object,
 )
@@ -24,7 +24,7 @@ KINDS = (
     constant_tuples,
     empty_dicts,
     instance_checks,
-    metaclasses,
+    classes_read,
     own_programs,
     same_object,
 )

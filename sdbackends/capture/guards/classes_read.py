@@ -1,7 +1,8 @@
-"""Guard attributes that a class has from its class.
+"""Guard the classes whose attributes a forward reads.
 
-Dynamo looks such an attribute up once and guards neither the class nor what it found. With the
-class guarded here, `ClassGuard` knows it and its metaclass, and sees what changes in them.
+An attribute that a class has from its own class Dynamo looks up once, and guards neither the class
+nor what it found; torch 2.11 does so with every attribute of a class in a closure. With the class
+guarded here, `ClassGuard` knows it and its metaclass, and sees what changes in them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from torch._dynamo.guards import GuardBuilder, install_guard
-from torch._dynamo.variables.misc import GetAttrVariable
 from torch._dynamo.variables.user_defined import UserDefinedClassVariable
 
 
@@ -21,9 +21,8 @@ def changes() -> Iterator[tuple[Any, str, Any]]:
 
     @functools.wraps(original)
     def var_getattr(self: Any, tx: Any, name: str) -> Any:
-        found = original(self, tx, name)
-        if self.source and isinstance(found, GetAttrVariable):
+        if self.source:
             install_guard(self.source.make_guard(GuardBuilder.ID_MATCH))
-        return found
+        return original(self, tx, name)
 
     yield UserDefinedClassVariable, "var_getattr", var_getattr
