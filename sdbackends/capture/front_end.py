@@ -185,6 +185,7 @@ class _Variant:
         self._made: list[Any] = []
         self._classes: set[type] = set()
         self._codes: set[CodeType] = set()
+        self._graphs: list[torch.fx.GraphModule] = []
 
         def traced(graph: torch.fx.GraphModule, inputs: Sequence[Any]) -> Callable[..., Any]:
             context = torch._guards.TracingContext.try_get()
@@ -195,7 +196,7 @@ class _Variant:
                 call.traced += 1
             made = backend(graph, inputs)
             self._made.append(made)
-            _forget_tensors(graph)
+            self._graphs.append(graph)
             return made
 
         def compiled(function: Any) -> Callable[..., Any]:
@@ -229,10 +230,15 @@ class _Variant:
         self._begun.add(shapes)
 
     def learn(self) -> None:
-        """Depend on the classes and functions that the tracing just now went through."""
+        """Depend on the classes and functions that the tracing just now went through.
+
+        What the graphs still know of weights is dropped: Dynamo is done with them.
+        """
         with compile_lock:  # a trace in another thread adds some
             self.guard.add(self._classes, self._codes)
             self._classes, self._codes = set(), set()
+            while self._graphs:
+                _forget_tensors(self._graphs.pop())
 
     def close(self) -> None:
         made = list(self._made)
@@ -253,12 +259,12 @@ def _forget_tensors(graph: torch.fx.GraphModule) -> None:
     They live as long as the graph, and `torch.utils.swap_tensors` refuses what has such a one.
     """
     for node in graph.graph.nodes:
+        node.meta.pop("grapharg", None)
         mode = getattr(node.meta.get("example_value"), "fake_mode", None)
         if mode is not None:
             describer = mode.fake_tensor_converter.meta_converter.describer
             describer.lookup_tensor.clear()
             describer.lookup_storage.clear()
-            return  # one mode for all of them
 
 
 def _outer(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -106,6 +106,9 @@ class InductorEngine(ModuleEngine):
         # A graph of its own: inductor rewrites it, and eager torch may have to run this one.
         own = torch.fx.GraphModule(graph, copy.deepcopy(graph.graph))
         own.meta = graph.meta
+        for node in own.graph.nodes:
+            # Inductor keeps the copy, and this holds weights weakly, which swap_tensors refuses.
+            node.meta.pop("grapharg", None)
         options = list_mode_options(mode)
         with torch._inductor.config.patch(freezing=freezing):
             program: Any = compile_fx(own, inputs, config_patches=options)
