@@ -13,6 +13,7 @@ from sdbackends.capture.guards import (
     constant_tuples,
     empty_dicts,
     instance_checks,
+    needless,
     own_programs,
     same_object,
 )
@@ -25,6 +26,7 @@ KINDS = (
     empty_dicts,
     instance_checks,
     classes_read,
+    needless,
     own_programs,
     same_object,
 )

@@ -5,7 +5,18 @@ from __future__ import annotations
 import torch
 from torch.nn.modules import module as modules
 
-from tests.scripts.models import E, T, X, attention, before_and_after, changed, picture, small, unet
+from tests.scripts.models import (
+    E,
+    T,
+    X,
+    applying,
+    attention,
+    before_and_after,
+    changed,
+    picture,
+    small,
+    unet,
+)
 from tests.scripts.registry import case
 
 STORE: list[torch.Tensor] = []
@@ -310,3 +321,56 @@ def hook_of_accelerate():
         lambda: add_hook_to_module(model.ff, Times()),
         lambda: remove_hook_from_module(model),
     )
+
+
+@case(compiled=True, falls_back=True)
+def backward_hook_laid_later_on_gradients_within():
+    """Without gradients a backward hook does nothing: here they are on for a part of the call."""
+    torch.manual_seed(1)
+    inner = torch.nn.Conv2d(4, 4, 1)
+
+    def gradient(h):
+        with torch.enable_grad():
+            h = h.detach().requires_grad_()
+            return torch.autograd.grad(inner(h).square().sum(), h)[0]
+
+    def lay():
+        inner.register_full_backward_hook(lambda module, before, after: (before[0] * 3,))
+
+    model = applying(gradient)
+    model.inner = inner
+    return before_and_after(model, lay)
+
+
+@case
+def backward_hook_laid_later_changes_what_goes_in():
+    """`register_full_backward_pre_hook` and a tensor hook, both laid while gradients are off."""
+    model = small()
+
+    def lay():
+        model.ff.register_full_backward_pre_hook(lambda module, after: (after[0] * 3,))
+
+    first = picture(model)
+    lay()
+    second = picture(model)
+    with torch.enable_grad():
+        x = X.clone().requires_grad_()
+        model(x).square().sum().backward()
+    return first, second, x.grad, picture(model)
+
+
+@case
+def hook_with_keywords_laid_later():
+    model = small()
+
+    def lay():
+        model.ff.register_forward_pre_hook(
+            lambda module, args, kwargs: ((args[0] * 5,), kwargs), with_kwargs=True
+        )
+
+    def laid_after():
+        model.attn.register_forward_hook(
+            lambda module, args, kwargs, output: output * 2, with_kwargs=True
+        )
+
+    return before_and_after(model, lay, laid_after)
