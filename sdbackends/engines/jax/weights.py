@@ -16,6 +16,7 @@ import jax
 import torch
 
 from sdbackends.capture.graph import Graph, Node, Ref
+from sdbackends.engines.jax import copying
 from sdbackends.engines.jax.choices import Choices
 from sdbackends.engines.jax.exchange import NARROWED, narrowed, on_same_device, shareable, to_jax
 from sdbackends.engines.jax.layout import Array, inverse
@@ -58,14 +59,14 @@ class Copied(WeightCopy):
         if self._buffer is None:
             self.array = to_jax(self._turned, self._device)
         else:
-            self._buffer.copy_(narrowed(self._turned))
+            copying.copy(narrowed(self._turned), self._buffer)
             if self._buffer.device.type == "cuda":
                 torch.cuda.current_stream(self._buffer.device).synchronize()
 
     def _allocate(self) -> None:
         dtype = NARROWED.get(self._turned.dtype, self._turned.dtype)
         with torch.inference_mode(False):  # a tensor made in it could not be written outside
-            buffer = torch.empty(self._turned.shape, dtype=dtype, device=self._turned.device)
+            buffer = copying.empty(self._turned.shape, dtype, self._turned.device)
         array = to_jax(buffer, self._device)
         if buffer.numel() and array.unsafe_buffer_pointer() == buffer.data_ptr():
             self._buffer, self.array = buffer, array
