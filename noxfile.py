@@ -37,8 +37,8 @@ from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parent
 sys.path.insert(0, str(ROOT))
-import sdbackends.interpreters  # noqa: E402  (standard library only)
-import sdbackends.resources  # noqa: E402  (the same)
+import sdbackends.catalog.interpreters  # noqa: E402  (standard library only)
+import sdbackends.paths  # noqa: E402  (the same)
 
 nox.needs_version = ">=2024.4.15"
 nox.options.sessions = ["lint", "core", "tests-oneflow", "tests"]
@@ -47,7 +47,7 @@ PINS = ROOT / "requirements" / "tested.txt"
 FULL = ["-e", ".[demo,test,suites,lint]"]
 CORE = ["-e", ".", "hypothesis", "pytest", "pytest-timeout"]
 CORE_TESTS = ["tests/core", "tests/shim"]
-MINORS = sdbackends.interpreters.MINORS
+MINORS = sdbackends.catalog.interpreters.MINORS
 _PURELIB = "import sysconfig; print(sysconfig.get_path('purelib'))"
 ONEFLOW_TESTS = ["tests/oneflow", "tests/oneflow_host"]
 #: The first words of the ids of tests that `nox -s slow` runs. tests/agreement has the schedulers
@@ -85,7 +85,7 @@ def demo(session: nox.Session) -> None:
 
 
 @nox.session(python=False)
-@nox.parametrize("backend", sdbackends.resources.backend_names())
+@nox.parametrize("backend", sdbackends.paths.backend_names())
 def matrix(session: nox.Session, backend: str) -> None:
     """Speed and agreement of one backend, as matrix.yaml has it; results/ gets a report.
 
@@ -313,7 +313,7 @@ def backend_environment(
     own = next(one for one in known if one["name"] == backend)
     name = "matrix-" + next(one["name"] for one in known if asks(one) == asks(own))
     accepted = SpecifierSet(own["python"])
-    found = sdbackends.interpreters.find()
+    found = sdbackends.catalog.interpreters.find()
     fitting = [str(one.path) for one in found if accepted.contains(one.release)]
     if not fitting:
         raise NotMadeError(f"it needs Python {own['python']}, and there is no such CPython here")
@@ -357,7 +357,9 @@ def host_environment(session: nox.Session, full: Path, kind: str) -> Path:
     python = folder / "bin" / "python"
     stamp = folder / STAMP
     requirements = ROOT / "requirements" / f"oneflow-host-{kind}.txt"
-    oneflow = _output(full, "from sdbackends import environments as e; print(e.folder('oneflow'))")
+    oneflow = _output(
+        full, "from sdbackends.catalog import environments as e; print(e.folder('oneflow'))"
+    )
     lent = [_output(Path(oneflow, "bin", "python"), _PURELIB), str(ROOT)]
     made_from = {"where": str(folder), "lent": lent, "packages": requirements.read_text()}
     if python.exists() and stamp.exists() and json.loads(stamp.read_text()) == made_from:
@@ -381,7 +383,7 @@ def host_environment(session: nox.Session, full: Path, kind: str) -> Path:
 def interpreters() -> dict[int, str]:
     """The CPythons of this machine, by minor version: {10: "/usr/bin/python3.10", …}."""
     found: dict[int, str] = {}
-    for interpreter in sdbackends.interpreters.find():
+    for interpreter in sdbackends.catalog.interpreters.find():
         if interpreter.version[1] in MINORS:
             found.setdefault(interpreter.version[1], str(interpreter.path))
     return found

@@ -19,11 +19,11 @@ from typing import Any
 import torch
 from diffusers import UNet2DConditionModel
 
-from sdbackends import route
 from sdbackends.capture.export import Capture
 from sdbackends.engines.base import GraphEngine, Program
 from sdbackends.host import cuda, precision
-from sdbackends.host.overlay import Overlay
+from sdbackends.host.patches import Patches
+from sdbackends.runtime import router
 from sdbackends.settings import BackendChoice, Settings
 
 SD15 = {
@@ -98,12 +98,12 @@ def main() -> None:
     asked = arguments.parse_args()
     torch.set_num_threads(1)
     model, args, keywords = unet(asked.model)
-    overlay = Overlay()
+    patches = Patches()
     settings = Settings(backend=BackendChoice("jax"), fallback="error", log="quiet")
     # As in a script that names "cuda" on a machine without one.
-    cuda.lay(overlay)
-    precision.lay(overlay)
-    route.install(settings, overlay, strategy=nothing)
+    cuda.apply(patches)
+    precision.apply(patches)
+    router.install(settings, patches, strategy=nothing)
     model.to("cuda")
     with torch.no_grad():
         begun = time.process_time()
@@ -112,7 +112,7 @@ def main() -> None:
         for _ in range(20):
             model(*args, **keywords)
         times = measured(lambda: model(*args, **keywords), asked.calls)
-    overlay.undo()
+    patches.undo()
     print(f"{asked.model}: first call {first:.1f} s of processor time, then a call in µs:")
     print(
         f"min {times[0]:.0f}, median {statistics.median(times):.0f}, "

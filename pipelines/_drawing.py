@@ -27,7 +27,7 @@ def load(arguments, kind):
     except Exception as error:  # each of the file formats inside has errors of its own
         sys.exit(
             f"error: the model {arguments.model} cannot be loaded on {device}: {error}\n"
-            "mend: name a folder that pipe.save_pretrained() wrote, or a hub id that you can reach"
+            "fix: name a folder that pipe.save_pretrained() wrote, or a hub id that you can reach"
         )
     if arguments.scheduler:
         pipe.scheduler = _scheduler(arguments.scheduler, pipe.scheduler.config)

@@ -22,7 +22,7 @@ def main(arguments):
 
 if __name__ == "__main__":
     options = parser(__doc__, "tiny/sd", "a big red circle on a blue background")
-    options.add_argument("--image", type=existing_file, help="to mend; else a sketch")
+    options.add_argument("--image", type=existing_file, help="to change; else a sketch")
     options.add_argument("--mask", type=existing_file, help="white: draw anew; else the middle")
     options.add_argument("--strength", type=share, default=1.0, help="how much may change, 0 to 1")
     main(options.parse_args())

@@ -20,7 +20,7 @@ from sdbackends._version import __version__
 
 TYPE_CHECKING = False  # as in typing, which takes milliseconds to import
 if TYPE_CHECKING:
-    from sdbackends.host.activate import Session
+    from sdbackends.session import Session
     from sdbackends.settings import Fallback, LogLevel, Precision, Rng
 
 __all__ = ["__version__", "disable", "use"]
@@ -57,7 +57,7 @@ def use(
     import dataclasses
 
     from sdbackends.errors import UsageError
-    from sdbackends.host.activate import enable
+    from sdbackends.session import enable
     from sdbackends.settings import Settings
 
     given = {
@@ -73,24 +73,28 @@ def use(
             raise UsageError(
                 f"sdbackends.use: {value!r} is no text",
                 where=name,
-                mend='sdbackends.use("jax"); what can be given is in help(sdbackends.use)',
+                fix='sdbackends.use("jax"); what can be given is in help(sdbackends.use)',
             )
     env = {**os.environ, **{name: value for name, value in given.items() if value is not None}}
     settings = Settings.from_environment(env)
     if verify is not None:
         settings = dataclasses.replace(settings, verify=verify)
+    if settings.measure is not None:
+        from sdbackends.matrix.measure import observe_sessions
+
+        observe_sessions()
     return enable(settings)
 
 
 def disable() -> None:
     """End every session: each attribute, class and `sys.modules` entry is what it was."""
-    from sdbackends.host.activate import close_all
+    from sdbackends.session import close_all
 
     close_all()
 
 
 if os.environ.get("SD_BACKEND", "").strip() and "sdbackends_shim" not in sys.modules:
     # Here, because a process without the shim runs no other code of ours.
-    from sdbackends import without_effect
+    from sdbackends.launch import without_effect
 
     without_effect.watch()

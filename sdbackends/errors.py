@@ -1,6 +1,6 @@
 """Every error that sdbackends raises on purpose.
 
-A message has four parts: what happened, where (which file, model, option), why, and how to mend
+A message has four parts: what happened, where (which file, model, option), why, and how to fix
 it. `SdError` builds the text from those parts, so that none is forgotten, and the command line
 prints it without a traceback. `exit_code` is 2 where the user's words were off (usage) and 1 where
 the work failed.
@@ -10,17 +10,17 @@ from __future__ import annotations
 
 
 class SdError(Exception):
-    """Base class: one clear message with the mend in it."""
+    """Base class: one clear message with the fix in it."""
 
     exit_code = 1
 
-    def __init__(self, what: str, *, where: str = "", why: str = "", mend: str = "") -> None:
-        self.what, self.where, self.why, self.mend = what, where, why, mend
+    def __init__(self, what: str, *, where: str = "", why: str = "", fix: str = "") -> None:
+        self.what, self.where, self.why, self.fix = what, where, why, fix
         lines = [what if not where else f"{what} ({where})"]
         if why:
             lines.append(f"  why:  {why}")
-        if mend:
-            lines.append(f"  mend: {mend}")
+        if fix:
+            lines.append(f"  fix: {fix}")
         super().__init__("\n".join(lines))
 
 

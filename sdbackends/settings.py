@@ -68,7 +68,7 @@ class BackendChoice:
                     f"{where}={text!r} cannot be read",
                     where=where,
                     why=f"{item!r} is not BACKEND or PART=BACKEND, or comes twice",
-                    mend=f"accepted: one name, or PART=NAME,… with PART of {', '.join(PARTS)}",
+                    fix=f"accepted: one name, or PART=NAME,… with PART of {', '.join(PARTS)}",
                 )
         return cls(default, parts)
 
@@ -87,7 +87,7 @@ class Settings:
     cuda: bool = False
     cache_dir: Path | None = None
     env_dir: Path | None = None
-    #: Where an observer writes how long everything took (`sdbackends.measure`).
+    #: Where an observer writes how long everything took (`sdbackends.matrix.measure`).
     measure: Path | None = None
     #: The file where a survey writes which ops the models need and the engine lacks.
     survey: Path | None = None
@@ -155,7 +155,7 @@ def own_backends(env: Mapping[str, str] | None = None) -> Path | None:
         raise UsageError(
             f"SD_BACKENDS_DIR={str(folder)!r} is no folder",
             where="SD_BACKENDS_DIR",
-            mend="name the folder that your own NAME.yaml files stand in, or unset it",
+            fix="name the folder that your own NAME.yaml files stand in, or unset it",
         )
     return folder
 
@@ -168,7 +168,7 @@ def _one_of(env: Mapping[str, str], name: str, accepted: tuple[str, ...]) -> str
         raise UsageError(
             f"{name}={env[name]!r} is not accepted",
             where=name,
-            mend=f"accepted: {', '.join(accepted)}; unset it for the default",
+            fix=f"accepted: {', '.join(accepted)}; unset it for the default",
         )
     return value
 
@@ -186,7 +186,7 @@ def _path(env: Mapping[str, str], name: str) -> Path | None:
             f"{name}={shown!r} cannot be read",
             where=name,
             why=f"nobody knows the home that {given.partition('/')[0][:_SHOWN]!r} stands for",
-            mend="write the path without '~'",
+            fix="write the path without '~'",
         ) from None
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
@@ -194,7 +194,7 @@ def _path(env: Mapping[str, str], name: str) -> Path | None:
                 f"{name}={shown!r} is no path",
                 where=name,
                 why=f"it is too long for this system: {len(given)} characters",
-                mend="name a shorter one, or unset it",
+                fix="name a shorter one, or unset it",
             ) from None
     return path
 
@@ -207,7 +207,7 @@ def _of_the_user(find: Callable[[str], Path], variable: str) -> Path:
         raise NoHomeError(
             "this user has no home",
             why="HOME is not set, and the system's list of users does not name one",
-            mend=f'export {variable}="$(mktemp -d)", or another folder of your own',
+            fix=f'export {variable}="$(mktemp -d)", or another folder of your own',
         ) from None
 
 

@@ -2,7 +2,7 @@
 
 `install()` makes this folder invisible to further imports and puts a finder on `sys.meta_path`.
 When the script imports torch, that finder answers with the real torch's own spec; its loader runs
-the real torch and then lets `sdbackends.host.activate` lay the stand-ins. Where sdbackends cannot
+the real torch and then lets `sdbackends.session` lay the stand-ins. Where sdbackends cannot
 be imported the script gets plain torch and one line on stderr. Where `SD_BACKEND` names a host
 (`oneflow-host`: another framework as torch) the answer is that host's torch. Written for any
 Python 3, and with nothing imported but sys and os, because it runs before every script.
@@ -60,10 +60,10 @@ def _host():
     if "-host" not in os.environ.get("SD_BACKEND", "") or sys.version_info < (3, 10):
         return None
     try:
-        from sdbackends.host import activate
+        from sdbackends import session
     except ImportError:
         return None
-    return activate
+    return session
 
 
 def _ask_the_others(self, fullname, path, target):
@@ -93,13 +93,17 @@ def _enter_sdbackends():
     try:
         if sys.version_info < (3, 10):
             raise ImportError("it needs Python 3.10 or newer")
-        from sdbackends.host import activate
+        from sdbackends import session
 
-        return activate.enter_script()
+        if os.environ.get("SD_MEASURE"):
+            from sdbackends.matrix.measure import observe_sessions
+
+            observe_sessions()
+        return session.enter_script()
     except (ImportError, AttributeError) as why:  # the latter from an sdbackends of another version
         if not os.environ.get("SD_BACKEND", "").strip():
             return None
-        line = "sdbackends: cannot be used by {0} ({1}): plain torch. Mend: {0} -m pip install {2}"
+        line = "sdbackends: cannot be used by {0} ({1}): plain torch. Fix: {0} -m pip install {2}"
         package = os.path.dirname(FOLDER)
         here = os.path.isfile(os.path.join(package, "pyproject.toml"))
         line = line.format(sys.executable, why, "-e " + package if here else "sdbackends")

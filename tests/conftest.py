@@ -94,7 +94,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def no_session_is_left() -> Iterator[None]:
     """A session that outlives its module would change what the tests after it see."""
     yield
-    if (module := sys.modules.get("sdbackends.host.activate")) is None:
+    if (module := sys.modules.get("sdbackends.session")) is None:
         return
     left = module.active()
     module.close_all()
@@ -124,7 +124,7 @@ def tiny_pipe_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def embedded_models() -> dict[str, Path]:
     """The folders of the two trained models, by name: `sd` (English) and `taiyi` (Chinese)."""
-    from sdbackends.resources import pipelines_dir
+    from sdbackends.paths import pipelines_dir
 
     folders = {name: pipelines_dir() / "tiny" / name for name in ("sd", "taiyi")}
     missing = [str(path) for path in folders.values() if not (path / "model_index.json").is_file()]

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from sdbackends.capture.graph import Graph, Ref, Word
+from sdbackends.capture.graph import Graph, Ref, TorchConstant
 from sdbackends.engines.base import EngineContext, GraphEngine, MissingOp, Program
 from sdbackends.engines.missing import missing_ops
 
@@ -98,6 +98,6 @@ def _op(name: str) -> Any:
 def _value(value: Any, env: Mapping[str, Any]) -> Any:
     if isinstance(value, Ref):
         return env[value.name]
-    if isinstance(value, Word):
+    if isinstance(value, TorchConstant):
         return torch.device(value.name) if value.kind == "device" else getattr(torch, value.name)
     return [_value(v, env) for v in value] if isinstance(value, tuple) else value

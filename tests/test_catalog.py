@@ -9,15 +9,16 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from sdbackends import catalog, machine, resources
-from sdbackends.catalog import Readiness
+from sdbackends import paths
+from sdbackends.catalog import backend_files, requirements
+from sdbackends.catalog.backend_files import Readiness
+from sdbackends.catalog.requirements import MissingRequirement
 from sdbackends.errors import (
     BackendNotReadyError,
     CatalogError,
     UnknownBackendError,
     UsageError,
 )
-from sdbackends.machine import Lack
 
 GOOD = """\
 engine: eager
@@ -32,7 +33,7 @@ devices: [cpu]
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty `backends/` in place of the real one."""
-    monkeypatch.setattr(resources, "backends_dir", lambda: tmp_path)
+    monkeypatch.setattr(paths, "backends_dir", lambda: tmp_path)
     return tmp_path
 
 
@@ -40,15 +41,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def installed(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Package -> version: what this machine seems to have."""
     packages: dict[str, str] = {}
-    monkeypatch.setattr(machine, "version", packages.get)
-    monkeypatch.setattr(machine, "importable", packages.__contains__)
-    monkeypatch.setattr(machine.importlib.metadata, "requires", lambda package: [])
+    monkeypatch.setattr(requirements, "version", packages.get)
+    monkeypatch.setattr(requirements, "importable", packages.__contains__)
+    monkeypatch.setattr(requirements.importlib.metadata, "requires", lambda package: [])
     return packages
 
 
-@pytest.mark.parametrize("name", catalog.names())
+@pytest.mark.parametrize("name", backend_files.names())
 def test_each_file_pins_what_it_needs_to_versions_that_it_accepts(name: str) -> None:
-    backend = catalog.load(name)
+    backend = backend_files.load(name)
     assert backend.name == name
     pins = {r.name: r for r in map(Requirement, backend.requirements)}
     for module, accepted in backend.modules.items():
@@ -58,7 +59,7 @@ def test_each_file_pins_what_it_needs_to_versions_that_it_accepts(name: str) -> 
 
 
 def test_the_backends_of_the_readme_are_there() -> None:
-    assert {"torch", "compile", "jax"} <= set(catalog.names())
+    assert {"torch", "compile", "jax"} <= set(backend_files.names())
 
 
 @pytest.mark.parametrize(
@@ -66,14 +67,14 @@ def test_the_backends_of_the_readme_are_there() -> None:
 )
 def test_an_unknown_name_is_answered_with_the_list_and_the_nearest(name: str, hint: str) -> None:
     with pytest.raises(UnknownBackendError, match=hint) as error:
-        catalog.load(name)
+        backend_files.load(name)
     assert "compile" in str(error.value) and error.value.exit_code == 2
 
 
 @pytest.mark.parametrize("name", ["../torch", "a/b", ""])
 def test_a_name_is_no_path(name: str) -> None:
     with pytest.raises(UnknownBackendError):
-        catalog.load(name)
+        backend_files.load(name)
 
 
 @pytest.mark.parametrize(
@@ -101,17 +102,17 @@ def test_a_broken_file_is_refused_with_its_line_and_key(
 ) -> None:
     (folder / "mine.yaml").write_text(text)
     with pytest.raises(CatalogError) as error:
-        catalog.load("mine")
+        backend_files.load("mine")
     assert f"mine.yaml:{line}" in error.value.where
     assert why in error.value.why
 
 
 def test_precisions_are_those_of_every_device_or_of_each(folder: Path) -> None:
     (folder / "all.yaml").write_text(GOOD.replace("[fp32]", "[fp32, bf16]"))
-    assert catalog.load("all").precisions_on("cuda") == ("fp32", "bf16")
+    assert backend_files.load("all").precisions_on("cuda") == ("fp32", "bf16")
     each = GOOD.replace("[fp32]", "{cpu: [fp32], cuda: [fp16, fp32]}")
     (folder / "each.yaml").write_text(each.replace("[cpu]", "[cpu, cuda]"))
-    backend = catalog.load("each")
+    backend = backend_files.load("each")
     assert backend.precisions_on("cpu") == ("fp32",)
     assert backend.precisions_on("cuda:1") == ("fp16", "fp32")
     assert backend.precisions_on(None) == backend.precisions_on("tpu") == ("fp32", "fp16")
@@ -120,31 +121,31 @@ def test_precisions_are_those_of_every_device_or_of_each(folder: Path) -> None:
 def test_bytes_that_are_no_text_are_refused(folder: Path) -> None:
     (folder / "mine.yaml").write_bytes(b"\xff\xfe\xfa")
     with pytest.raises(CatalogError, match=r"mine\.yaml cannot be read"):
-        catalog.load("mine")
+        backend_files.load("mine")
 
 
 def test_a_new_file_is_a_new_backend(folder: Path) -> None:
     (folder / "mine.yaml").write_text(GOOD)
-    assert catalog.names() == ("mine",)
-    assert catalog.load("mine").engine == "eager"
+    assert backend_files.names() == ("mine",)
+    assert backend_files.load("mine").engine == "eager"
 
 
 def test_ready_when_everything_is_there(installed: dict[str, str]) -> None:
     installed.update(torch="2.13.0+cpu", diffusers="0.42.1", transformers="5.23.0")
-    assert catalog.readiness(catalog.load("torch")) == Readiness(True, "2.13.0+cpu", ())
+    assert backend_files.readiness(backend_files.load("torch")) == Readiness(True, "2.13.0+cpu", ())
 
 
-def test_what_is_missing_or_too_old_comes_with_the_command_that_mends_it(
+def test_what_is_missing_or_too_old_comes_with_the_command_that_fixes_it(
     installed: dict[str, str],
 ) -> None:
     installed.update(torch="2.0.1", transformers="5.23.0")
-    state = catalog.readiness(catalog.load("torch"))
+    state = backend_files.readiness(backend_files.load("torch"))
     assert (state.ready, state.installed) == (False, "2.0.1")
     old, missing = state.reasons
     assert "torch 2.0.1 is installed" in old.why
-    assert old.mend == f"{machine.python()} -m pip install torch==2.13.0"
+    assert old.fix == f"{requirements.python()} -m pip install torch==2.13.0"
     assert missing.why == "diffusers is not installed"
-    assert missing.mend.endswith("-m pip install diffusers==0.42.1")
+    assert missing.fix.endswith("-m pip install diffusers==0.42.1")
 
 
 def test_a_jaxlib_that_does_not_match_its_jax_is_told(
@@ -152,29 +153,31 @@ def test_a_jaxlib_that_does_not_match_its_jax_is_told(
 ) -> None:
     installed.update(jaxlib="9.9", jax="0.11.2", numpy="1.0")
     asks = {"jax": ["jaxlib<=0.11.2,>=0.11.2", 'jaxlib==1; extra == "cuda"', "numpy>=99"]}
-    monkeypatch.setattr(machine.importlib.metadata, "requires", lambda name: asks.get(name))
-    lacks = machine.module_lacks(dict.fromkeys(["jax", "jaxlib"], ">=0.10"), ["jax==0.11.2"])
+    monkeypatch.setattr(requirements.importlib.metadata, "requires", lambda name: asks.get(name))
+    lacks = requirements.module_lacks(dict.fromkeys(["jax", "jaxlib"], ">=0.10"), ["jax==0.11.2"])
     (lack,) = lacks
     assert "jax 0.11.2 needs jaxlib" in lack.why and "not 9.9" in lack.why
 
 
 def test_another_python_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine.platform, "python_version", lambda: "3.10.13")
-    assert machine.python_lacks(">=3.10") == []
-    (lack,) = machine.python_lacks(">=3.11")
-    assert "3.10.13" in lack.why and "3.11" in lack.mend
+    monkeypatch.setattr(requirements.platform, "python_version", lambda: "3.10.13")
+    assert requirements.python_lacks(">=3.10") == []
+    (lack,) = requirements.python_lacks(">=3.11")
+    assert "3.10.13" in lack.why and "3.11" in lack.fix
 
 
 def test_a_missing_compiler_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
-    reasons = catalog.readiness(catalog.load("compile")).reasons
+    reasons = backend_files.readiness(backend_files.load("compile")).reasons
     assert "no-such-compiler" in reasons[-1].why
-    assert "c++" not in catalog.load("torch").programs
+    assert "c++" not in backend_files.load("torch").programs
 
 
 def _ready(*names: str) -> object:
     return lambda backend: Readiness(
-        backend.name in names, "1", () if backend.name in names else (Lack("gone", "fetch it"),)
+        backend.name in names,
+        "1",
+        () if backend.name in names else (MissingRequirement("gone", "fetch it"),),
     )
 
 
@@ -192,27 +195,28 @@ def _ready(*names: str) -> object:
 def test_auto_takes_the_best_that_is_ready(
     monkeypatch: pytest.MonkeyPatch, device: str, ready: tuple[str, ...], best: str
 ) -> None:
-    monkeypatch.setattr(machine, "device", lambda: device)
-    monkeypatch.setattr(catalog, "readiness", _ready(*ready))
-    assert catalog.load("auto").name == best
+    monkeypatch.setattr(requirements, "device", lambda: device)
+    monkeypatch.setattr(backend_files, "readiness", _ready(*ready))
+    assert backend_files.load("auto").name == best
 
 
-def test_auto_with_nothing_ready_says_what_to_mend(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalog, "readiness", _ready())
-    with pytest.raises(BackendNotReadyError, match="mend: fetch it"):
-        catalog.auto()
+def test_auto_with_nothing_ready_says_what_to_fix(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend_files, "readiness", _ready())
+    with pytest.raises(BackendNotReadyError, match="fix: fetch it"):
+        backend_files.auto()
 
 
 def test_require_refuses_what_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalog, "readiness", _ready("torch"))
-    assert catalog.require("torch").name == "torch"
+    monkeypatch.setattr(backend_files, "readiness", _ready("torch"))
+    assert backend_files.require("torch").name == "torch"
     with pytest.raises(BackendNotReadyError, match="'jax' is not ready"):
-        catalog.require("jax")
+        backend_files.require("jax")
 
 
 def test_no_framework_is_imported_to_judge_readiness() -> None:
     code = (
-        "import sys; from sdbackends import catalog; [catalog.readiness(b) for b in catalog.all()];"
+        "import sys; from sdbackends.catalog import backend_files as catalog\n"
+        "for backend in catalog.all(): catalog.readiness(backend)\n"
         "print({'torch', 'jax', 'diffusers', 'transformers'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -228,27 +232,26 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_backends_of_the_users_stand_beside_the_others(own: Path) -> None:
     (own / "mine.yaml").write_text(GOOD)
-    assert {"mine", "torch", "jax"} <= set(catalog.names())
-    assert catalog.load("mine").engine == "eager"
-    assert catalog.load("torch").summary != "a test"
+    assert {"mine", "torch", "jax"} <= set(backend_files.names())
+    assert backend_files.load("mine").engine == "eager"
+    assert backend_files.load("torch").summary != "a test"
 
 
 @pytest.mark.parametrize("name", ["torch", "auto"])
 def test_a_name_that_is_taken_is_refused(own: Path, name: str) -> None:
     (own / f"{name}.yaml").write_text(GOOD)
     with pytest.raises(UsageError, match=f"my-{name}.yaml"):
-        catalog.names()
+        backend_files.names()
 
 
 def test_a_folder_that_is_none_is_refused(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SD_BACKENDS_DIR", str(own / "nowhere"))
     with pytest.raises(UsageError, match="is no folder"):
-        catalog.names()
+        backend_files.names()
 
 
 def test_an_engine_of_the_users_is_named_by_its_place(own: Path) -> None:
     (own / "mine.yaml").write_text(GOOD.replace("eager", "nowhere_at_all.engine:Mine"))
-    (lack,) = [
-        one for one in catalog.readiness(catalog.load("mine")).reasons if "engine" in one.why
-    ]
-    assert "nowhere_at_all.engine" in lack.why and "PYTHONPATH" in lack.mend
+    reasons = backend_files.readiness(backend_files.load("mine")).reasons
+    (lack,) = [one for one in reasons if "engine" in one.why]
+    assert "nowhere_at_all.engine" in lack.why and "PYTHONPATH" in lack.fix

@@ -1,4 +1,4 @@
-"""Troubles of the machine as a whole, each with the command that mends it."""
+"""Troubles of the machine as a whole, each with the command that fixes it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from sdbackends import doctor, machine
+from sdbackends.catalog import doctor, requirements
 
 
 @pytest.fixture
 def packages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
     """Package -> version: what this machine seems to have; no GPU, and a cache that works."""
     versions: dict[str, str] = {}
-    monkeypatch.setattr(machine, "version", versions.get)
-    monkeypatch.setattr(machine, "gpu", lambda: False)
+    monkeypatch.setattr(requirements, "version", versions.get)
+    monkeypatch.setattr(requirements, "gpu", lambda: False)
     monkeypatch.setenv("SD_CACHE_DIR", str(tmp_path / "not" / "made" / "yet"))
     return versions
 
@@ -28,23 +28,23 @@ def test_the_oneflow_stub_is_known(packages: dict[str, str]) -> None:
     packages["oneflow"] = "0.7.0"
     (trouble,) = doctor.troubles()
     assert "stub" in trouble.why
-    assert trouble.mend == f"{machine.python()} -m pip uninstall -y oneflow"
+    assert trouble.fix == f"{requirements.python()} -m pip uninstall -y oneflow"
 
 
 def test_a_cuda_torch_without_a_gpu_is_told(packages: dict[str, str]) -> None:
     packages["torch"] = "2.13.0+cu130"
     (trouble,) = doctor.troubles()
     assert "no GPU" in trouble.why
-    assert "--torch-backend=cpu" in trouble.mend and trouble.mend.endswith(" torch==2.13.0")
+    assert "--torch-backend=cpu" in trouble.fix and trouble.fix.endswith(" torch==2.13.0")
 
 
 def test_a_cpu_torch_beside_a_gpu_is_told(
     packages: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     packages["torch"] = "2.13.0+cpu"
-    monkeypatch.setattr(machine, "gpu", lambda: True)
+    monkeypatch.setattr(requirements, "gpu", lambda: True)
     (trouble,) = doctor.troubles()
-    assert "CPU build" in trouble.why and "--torch-backend=auto" in trouble.mend
+    assert "CPU build" in trouble.why and "--torch-backend=auto" in trouble.fix
 
 
 def test_a_cache_that_cannot_be_written_is_told(
@@ -53,13 +53,13 @@ def test_a_cache_that_cannot_be_written_is_told(
     (tmp_path / "file").touch()
     monkeypatch.setenv("SD_CACHE_DIR", str(tmp_path / "file"))
     (trouble,) = doctor.troubles()
-    assert "cannot be written" in trouble.why and "SD_CACHE_DIR" in trouble.mend
+    assert "cannot be written" in trouble.why and "SD_CACHE_DIR" in trouble.fix
 
 
 @pytest.mark.parametrize("hidden", ["", "-1"])
 def test_a_hidden_gpu_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, hidden: str) -> None:
     (tmp_path / "nvidia0").touch()
-    monkeypatch.setattr(machine, "_DEVICES", tmp_path)
+    monkeypatch.setattr(requirements, "_DEVICES", tmp_path)
     assert not _gpu(monkeypatch, hidden)
     assert _gpu(monkeypatch, "0")
 
@@ -77,10 +77,10 @@ def test_a_card_keeps_the_number_that_it_has_on_its_host(
 ) -> None:
     for name in nodes:
         (tmp_path / name).touch()
-    monkeypatch.setattr(machine, "_DEVICES", tmp_path)
+    monkeypatch.setattr(requirements, "_DEVICES", tmp_path)
     assert _gpu(monkeypatch, "0") is there
 
 
 def _gpu(monkeypatch: pytest.MonkeyPatch, visible: str) -> bool:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    return machine.gpu()
+    return requirements.gpu()

@@ -17,17 +17,11 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from sdbackends import (
-    catalog,
-    environment_making,
-    environment_pythons,
-    environments,
-    interpreters,
-    machine,
-)
-from sdbackends.environment_making import create, remove
+from sdbackends.catalog import backend_files, environments, install, interpreters, pythons
+from sdbackends.catalog import requirements as machine
+from sdbackends.catalog.install import create, remove
+from sdbackends.catalog.interpreters import Interpreter
 from sdbackends.errors import CatalogError, NotMadeError, UsageError
-from sdbackends.interpreters import Interpreter
 from tests.tiny_environment import RUNNING, Said, Tiny
 
 
@@ -58,7 +52,7 @@ def made(tiny: Tiny, finished: Path) -> Tiny:
 
 def why() -> str:
     (lack,) = environments.lacks("tiny")
-    assert lack.mend == "sdbackends env create tiny"
+    assert lack.fix == "sdbackends env create tiny"
     assert environments.interpreter("tiny") is None
     return lack.why
 
@@ -171,7 +165,7 @@ def test_what_pip_cannot_find_is_told_and_nothing_is_left(tiny: Tiny) -> None:
     tiny.describe(requirements=["no-such-thing==1.0"])
     with pytest.raises(NotMadeError, match="No matching distribution") as caught:
         create("tiny", Said())
-    assert "package index" in caught.value.mend and caught.value.exit_code == 1
+    assert "package index" in caught.value.fix and caught.value.exit_code == 1
     assert not tiny.place.exists()
 
 
@@ -216,10 +210,10 @@ def test_a_disk_that_is_too_full_is_told_before_anything_is_removed(
 ) -> None:
     made.describe(size="900 GB")
     full = SimpleNamespace(free=10**9)
-    monkeypatch.setattr(environment_making.shutil, "disk_usage", lambda folder: full)
+    monkeypatch.setattr(install.shutil, "disk_usage", lambda folder: full)
     with pytest.raises(NotMadeError, match=r"1350\.0 GB, 1\.0 GB are free") as caught:
         create("tiny", Said(), recreate=True)
-    assert "SD_ENV_DIR" in caught.value.mend
+    assert "SD_ENV_DIR" in caught.value.fix
     assert environments.lacks("tiny") == []
 
 
@@ -228,29 +222,29 @@ def test_a_folder_that_cannot_be_written_is_told(
 ) -> None:
     (tiny.folder / "file").touch()
     monkeypatch.setenv("SD_ENV_DIR", str(tiny.folder / "file"))
-    with pytest.raises(NotMadeError, match="mend: another folder: SD_ENV_DIR"):
+    with pytest.raises(NotMadeError, match="fix: another folder: SD_ENV_DIR"):
         create("tiny", Said())
 
 
-def test_without_a_fitting_python_the_mend_is_what_this_machine_has(
+def test_without_a_fitting_python_the_fix_is_what_this_machine_has(
     tiny: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tiny.describe(python="==3.10.*")
     other = Interpreter(Path("/usr/bin/python3"), (3, 99, 0), makes_environments=True)
     monkeypatch.setattr(interpreters, "find", lambda: iter([other]))
-    for tool, mend in (
+    for tool, fix in (
         ("pyenv", "pyenv install 3.10"),
         ("conda", "conda create"),
         ("", "-m uv python install 3.10"),
     ):
         monkeypatch.setattr(
-            environment_pythons.shutil,
+            pythons.shutil,
             "which",
             lambda name, tool=tool: tool if name == tool else None,
         )
         with pytest.raises(NotMadeError, match=r"no CPython ==3\.10") as caught:
             create("tiny", Said())
-        assert mend in caught.value.mend
+        assert fix in caught.value.fix
     assert not tiny.place.exists()
 
 
@@ -259,7 +253,7 @@ def test_a_python_without_venv_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     release = tuple(map(int, RUNNING.strip("=.*").split(".")))
     bare = Interpreter(Path("/usr/bin/python3"), (*release, 1), makes_environments=False)
     monkeypatch.setattr(interpreters, "find", lambda: iter([bare]))
-    monkeypatch.setattr(environment_pythons, "_virtualenv", list)
+    monkeypatch.setattr(pythons, "_virtualenv", list)
     with pytest.raises(NotMadeError, match="lacks venv"):
         create("tiny", Said())
 
@@ -277,7 +271,7 @@ def test_a_python_that_was_named_has_to_fit(tiny: Tiny, tmp_path: Path) -> None:
 def test_a_machine_for_which_there_are_no_wheels_is_told(tiny: Tiny, recreate: bool) -> None:
     tiny.describe(platforms=["plan9-vax"])
     (lack,) = environments.lacks("tiny")
-    assert "is for plan9-vax" in lack.why and "backends" in lack.mend
+    assert "is for plan9-vax" in lack.why and "backends" in lack.fix
     with pytest.raises(NotMadeError, match="plan9-vax"):
         create("tiny", Said(), recreate=recreate)
 
@@ -288,7 +282,7 @@ def test_it_is_removed(made: Tiny) -> None:
     assert not remove("tiny", Said())
 
 
-def _backend(tiny: Tiny, **changes: Any) -> catalog.Backend:
+def _backend(tiny: Tiny, **changes: Any) -> backend_files.Backend:
     described = {
         "engine": "eager",
         "summary": "a test",
@@ -299,17 +293,17 @@ def _backend(tiny: Tiny, **changes: Any) -> catalog.Backend:
         "devices": ["cpu"],
     }
     (tiny.folder / "backends" / "mine.yaml").write_text(yaml.safe_dump({**described, **changes}))
-    return catalog.load("mine")
+    return backend_files.load("mine")
 
 
 def test_a_backend_is_as_ready_as_its_worker(made: Tiny) -> None:
     backend = _backend(made)
-    ready = catalog.readiness(backend)
+    ready = backend_files.readiness(backend)
     assert ready.ready and ready.installed == "1.0"
     remove("tiny", Said())
-    gone = catalog.readiness(backend)
+    gone = backend_files.readiness(backend)
     assert gone.installed is None
-    assert [lack.mend for lack in gone.reasons] == ["sdbackends env create tiny"]
+    assert [lack.fix for lack in gone.reasons] == ["sdbackends env create tiny"]
 
 
 def test_a_backend_names_an_environment_that_exists(tiny: Tiny) -> None:
@@ -319,6 +313,6 @@ def test_a_backend_names_an_environment_that_exists(tiny: Tiny) -> None:
 
 def test_what_this_python_lacks_is_not_told_where_another_one_is_needed(tiny: Tiny) -> None:
     backend = _backend(tiny, worker=None, python="==3.9.*", modules={"no_such_module": ">=1"})
-    (lack,) = catalog.readiness(backend).reasons
-    assert "Python" in lack.why and "pip install packaging==1.0" in lack.mend
-    assert machine.python_lacks(backend.python)[0].mend.endswith("3.9.*")
+    (lack,) = backend_files.readiness(backend).reasons
+    assert "Python" in lack.why and "pip install packaging==1.0" in lack.fix
+    assert machine.python_lacks(backend.python)[0].fix.endswith("3.9.*")

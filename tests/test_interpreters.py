@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sdbackends import interpreters
+from sdbackends.catalog import interpreters
 
 
 def script(path: Path, text: str) -> Path:

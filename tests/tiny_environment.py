@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sdbackends import resources
+from sdbackends import paths
 
 RUNNING = f"=={sys.version_info.major}.{sys.version_info.minor}.*"
 
@@ -38,7 +38,7 @@ class Tiny:
         self.folder = folder
         self.place = folder / "made" / "tiny"
         (folder / "backends" / "environments").mkdir(parents=True)
-        monkeypatch.setattr(resources, "backends_dir", lambda: folder / "backends")
+        monkeypatch.setattr(paths, "backends_dir", lambda: folder / "backends")
         monkeypatch.setenv("SD_ENV_DIR", str(folder / "made"))
         monkeypatch.setenv("PIP_NO_INDEX", "1")
         self.describe()

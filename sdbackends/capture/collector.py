@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 
-from sdbackends import forking
+from sdbackends.utils import fork_safety
 
 _here = threading.local()
 
@@ -18,7 +18,7 @@ class Collector:
     """
 
     def __init__(self) -> None:
-        self._lock = forking.reentrant_lock()
+        self._lock = fork_safety.reentrant_lock()
         self._calls = 0
         self._was_on = False
 

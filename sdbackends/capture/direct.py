@@ -59,7 +59,7 @@ def capture(
         raise CaptureError(
             f"{type(module).__name__} cannot be captured",
             why=f"the call changes {names[0]} in place",
-            mend="the model runs on eager torch instead",
+            fix="the model runs on eager torch instead",
         )
     assert function.out_spec is not None
     return CapturedCall(captured.graph, captured.constants, (), function.out_spec)

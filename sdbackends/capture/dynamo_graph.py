@@ -189,7 +189,7 @@ def _is_whole(fake: torch.Tensor) -> bool:
 
 def _cannot(why: str) -> CaptureError:
     return CaptureError(
-        "the call cannot be captured", why=why, mend="the model runs on eager torch instead"
+        "the call cannot be captured", why=why, fix="the model runs on eager torch instead"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from sdbackends import say
+from sdbackends import log
 from sdbackends.capture.call_record import record
 
 _TRACING = ("torch._dynamo", "torch._subclasses", "torch._functorch", "torch.fx")
@@ -25,7 +25,7 @@ class _OnScreen(logging.Filter):
     """Keeps what torch's tracing says to its developers off the screen in calls of ours."""
 
     def filter(self, line: logging.LogRecord) -> bool:
-        return record() is None or not line.name.startswith(_TRACING) or say.is_debug()
+        return record() is None or not line.name.startswith(_TRACING) or log.is_debug()
 
 
 def filter_lines() -> None:

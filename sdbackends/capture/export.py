@@ -23,9 +23,9 @@ from torch.export.exported_program import (
     _split_decomp_table_to_cia_and_python_decomp,
 )
 
-from sdbackends.capture.graph import Graph, Node, Ref, TensorSpec, Value, Word
+from sdbackends.capture.graph import Graph, Node, Ref, TensorSpec, TorchConstant, Value
 from sdbackends.errors import CaptureError
-from sdbackends.in_words import in_words
+from sdbackends.utils.error_text import in_words
 
 _aten = torch.ops.aten
 #: Ops that stay whole: every engine runs them better in one piece.
@@ -103,7 +103,7 @@ def export(
         raise CaptureError(
             "the call cannot be captured",
             why=in_words(error),
-            mend="the model runs on eager torch instead; SD_LOG=debug shows the whole reason",
+            fix="the model runs on eager torch instead; SD_LOG=debug shows the whole reason",
         ) from error
     assert isinstance(traced, torch.fx.GraphModule)
     held = [*signature.parameters, *signature.buffers]
@@ -210,7 +210,7 @@ class _Converter:
                 "the call cannot be captured",
                 where=_site(node),
                 why=f"it uses {node.target}, which has no plain ATen form",
-                mend="the model runs on eager torch instead",
+                fix="the model runs on eager torch instead",
             )
         key = str(node.target)
         self.constants.append(Value(node.name, key, _spec(held)))
@@ -224,7 +224,7 @@ class _Converter:
                 "the call cannot be captured",
                 where=_site(node),
                 why=f"it uses {target}, which has no plain ATen form",
-                mend="the model runs on eager torch instead",
+                fix="the model runs on eager torch instead",
             )
         op = "getitem" if target is operator.getitem else str(target)
         if op in _DROPPED:
@@ -256,19 +256,19 @@ def _argument(value: Any, env: Mapping[Any, Any]) -> Any:
     if isinstance(value, (list, tuple)):
         return tuple(_argument(v, env) for v in value)
     if isinstance(value, torch.dtype):
-        return Word("dtype", str(value).removeprefix("torch."))
+        return TorchConstant("dtype", str(value).removeprefix("torch."))
     if isinstance(value, torch.device):
-        return Word("device", str(value))
+        return TorchConstant("device", str(value))
     if isinstance(value, torch.layout):
-        return Word("layout", str(value).removeprefix("torch."))
+        return TorchConstant("layout", str(value).removeprefix("torch."))
     if isinstance(value, torch.memory_format):
-        return Word("memory_format", str(value).removeprefix("torch."))
+        return TorchConstant("memory_format", str(value).removeprefix("torch."))
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     raise CaptureError(
         "the call cannot be captured",
         why=f"an op takes {value!r}, a {type(value).__name__}: its shape depends on data",
-        mend="the model runs on eager torch instead",
+        fix="the model runs on eager torch instead",
     )
 
 
@@ -278,7 +278,7 @@ def _spec(tensor: torch.Tensor) -> TensorSpec:
         raise CaptureError(
             "the call cannot be captured",
             why=f"the shape {shape} depends on data",
-            mend="the model runs on eager torch instead",
+            fix="the model runs on eager torch instead",
         )
     return TensorSpec(shape, str(tensor.dtype).removeprefix("torch."))
 

@@ -18,15 +18,15 @@ import torch._dynamo
 from torch._dynamo.convert_frame import compile_lock
 from torch._dynamo.mutation_guard import install_generation_tagging_init
 
-from sdbackends import forking, undoing
 from sdbackends.capture import dynamo_logs
 from sdbackends.capture.call_record import CallRecord, record, recording
 from sdbackends.capture.class_guard import ClassGuard
 from sdbackends.capture.collector import collector
 from sdbackends.capture.trace_settings import PROGRAMS, WithSettings, settings_for
+from sdbackends.utils import fork_safety, undoing
 
 
-class GraphProgram(Protocol):
+class TracedProgram(Protocol):
     """What answers one of Dynamo's graphs."""
 
     def __call__(self, *args: Any) -> Any:
@@ -37,7 +37,7 @@ class GraphProgram(Protocol):
 
 
 #: Dynamo's graph and its example inputs in, a program out.
-GraphBackend = Callable[[torch.fx.GraphModule, Sequence[Any]], GraphProgram]
+GraphBackend = Callable[[torch.fx.GraphModule, Sequence[Any]], TracedProgram]
 #: States of a model's classes (a method replaced, and put back) whose programs are kept.
 _VARIANTS = 3
 #: Seconds for which a thread waits for another one's first call with the same shapes. What is
@@ -69,7 +69,7 @@ class TracedModel:
         self._dynamic = dynamic
         self._settings = settings_for(strict=strict, symbolic_floats=symbolic_floats)
         self._variants: list[_Variant] = []
-        self._lock = forking.reentrant_lock()
+        self._lock = fork_safety.reentrant_lock()
 
     def __call__(
         self,
@@ -180,7 +180,7 @@ class _Variant:
         #: Calls that threads are in, and whether no more are to begin.
         self.calls = 0
         self.dropped = False
-        self._first_call = forking.reentrant_lock()
+        self._first_call = fork_safety.reentrant_lock()
         self._begun: set[tuple[torch.Size, ...]] = set()
         self._made: list[Any] = []
         self._classes: set[type] = set()

@@ -34,7 +34,7 @@ class Ref:
 
 
 @dataclass(frozen=True)
-class Word:
+class TorchConstant:
     """An argument that is one of torch's own words: a dtype, device, layout or memory format.
 
     `kind` is "dtype", "device", "layout" or "memory_format"; `name` has no "torch." prefix.
@@ -202,7 +202,7 @@ def _out(value: Any) -> Any:
     """A plain JSON value; the few kinds that JSON lacks become one-key objects."""
     if isinstance(value, Ref):
         return {"ref": value.name}
-    if isinstance(value, Word):
+    if isinstance(value, TorchConstant):
         return {value.kind: value.name}
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return {"float": str(value)}
@@ -218,5 +218,5 @@ def _in(value: Any) -> Any:
         ((kind, name),) = value.items()
         if kind == "ref":
             return Ref(name)
-        return float(name) if kind == "float" else Word(kind, name)
+        return float(name) if kind == "float" else TorchConstant(kind, name)
     return tuple(_in(v) for v in value) if isinstance(value, list) else value

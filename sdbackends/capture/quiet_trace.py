@@ -14,12 +14,12 @@ from typing import Any
 import torch._dynamo.guards
 import torch._dynamo.symbolic_convert
 
-from sdbackends import say
+from sdbackends import log
 
 
 def changes() -> Iterator[tuple[Any, str, Any]]:
     """What to replace while a trace of ours runs: the owner, the name, the value."""
-    if say.is_debug():
+    if log.is_debug():
         return
     for module, name, instead in (
         (torch._dynamo.symbolic_convert, "get_funcname", lambda file, line: None),

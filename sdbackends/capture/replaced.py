@@ -31,7 +31,7 @@ def call_originals(graph: torch.fx.GraphModule) -> None:
             raise CaptureError(
                 "the call cannot be captured",
                 why=f"torch.Tensor.{node.target} was replaced",
-                mend="the model runs on eager torch instead",
+                fix="the model runs on eager torch instead",
             )
         if node.op == "call_function" and _is_replaced(node.target):
             node.target = _held(node.target)

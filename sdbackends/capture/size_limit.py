@@ -26,6 +26,6 @@ def refuse_long(graph: GraphModule) -> None:
         raise CaptureError(
             "the model cannot be captured",
             why=f"one call of it is more than {LIMIT} operations",
-            mend="switch off what cuts layers into small steps (enable_attention_slicing, "
+            fix="switch off what cuts layers into small steps (enable_attention_slicing, "
             "enable_forward_chunking): engines plan their memory themselves",
         )

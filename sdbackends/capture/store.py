@@ -25,11 +25,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from sdbackends import private_folder, say
+from sdbackends import log
 from sdbackends._version import __version__
 from sdbackends.capture.export import Capture
 from sdbackends.capture.graph import FORMAT, Graph
 from sdbackends.errors import ArtifactError
+from sdbackends.utils import private_folder
 
 #: A half-written file is swept away after so many seconds: no save takes that long.
 _ABANDONED = 3600.0
@@ -53,7 +54,7 @@ class CaptureStore:
         except FileNotFoundError:
             return None
         except ArtifactError as error:
-            say.warn_once(
+            log.warn_once(
                 ("damaged", str(self.folder)),
                 f"{error}\n  so:   it is made anew, as every other that cannot be used",
             )
@@ -68,7 +69,7 @@ class CaptureStore:
         try:
             header = {"graph": capture.graph.to_json(), "mutated": json.dumps(capture.mutated)}
         except TypeError as error:
-            say.debug(f"a capture is not kept: {error}")
+            log.debug(f"a capture is not kept: {error}")
             return
         # clone: constants may share storage, which the format refuses
         tensors = {k: t.contiguous().clone() for k, t in capture.constants.items()}
@@ -97,10 +98,10 @@ def _path(folder: Path, key: str) -> Path:
 
 
 def _cannot(folder: Path, be: str, error: Exception) -> None:
-    say.warn_once(
+    log.warn_once(
         ("cache", str(folder)),
         f"captures cannot be {be}, and are made anew in each process: {error}\n"
-        "  mend: set SD_CACHE_DIR to a folder of your own that can be written",
+        "  fix: set SD_CACHE_DIR to a folder of your own that can be written",
     )
 
 

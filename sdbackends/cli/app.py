@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import typer
 
-from sdbackends.cli import cache, demo, doctor, env, matrix, ops, options, report, scripts, table
+from sdbackends.cli import (
+    backend_list,
+    cache,
+    demo,
+    doctor,
+    env,
+    matrix,
+    ops,
+    options,
+    report,
+    scripts,
+)
 
 app = typer.Typer(no_args_is_help=True, **options.APP)
 
@@ -29,7 +40,7 @@ app.command()(scripts.generate)
 app.command(
     context_settings=scripts.PASS_THROUGH, options_metavar="[OPTIONS] SCRIPT [ARGUMENTS]..."
 )(ops.ops)
-app.command()(table.backends)
+app.command()(backend_list.backends)
 app.command()(doctor.doctor)
 app.add_typer(env.env, name="env")
 app.command()(cache.cache)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from sdbackends.cache import Kind, clear, contents
+from sdbackends.catalog.cache import Kind, clear, contents
 from sdbackends.cli import options
 from sdbackends.settings import Settings
 

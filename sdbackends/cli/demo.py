@@ -14,7 +14,7 @@ from sdbackends.errors import SdError, UsageError
 if TYPE_CHECKING:
     from PIL import Image
 
-    from sdbackends.demo import Cell, Plan
+    from sdbackends.matrix.demo import Cell, Plan
 
 
 def demo(
@@ -34,21 +34,22 @@ def demo(
 
     Each picture is made by a process of its own, as you would run it. Exit code 1: one failed.
     """
-    from sdbackends import catalog, ending
-    from sdbackends.demo import chosen, plan
-    from sdbackends.pipeline_scripts import writable_picture
-    from sdbackends.sheet import contact_sheet
+    from sdbackends.catalog import backend_files
+    from sdbackends.launch.pipeline_scripts import writable_picture
+    from sdbackends.matrix.contact_sheet import contact_sheet
+    from sdbackends.matrix.demo import chosen, plan
+    from sdbackends.utils import termination
 
     writable_picture(output)
     planned = plan()
     if backends is not None:
         names = [name.strip() for name in backends.split(",") if name.strip()]
         if not names:
-            raise UsageError("--backends names none", mend="--backends torch,jax")
+            raise UsageError("--backends names none", fix="--backends torch,jax")
         planned = chosen(planned, names)
     for name in planned.backends:
-        catalog.load(name)
-    with ending.in_order():
+        backend_files.load(name)
+    with termination.in_order():
         cells = _with_progress(planned)
     _save(contact_sheet(cells), output)
     _say(cells, output)
@@ -60,7 +61,7 @@ def _with_progress(planned: Plan) -> list[Cell]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    from sdbackends.demo import draw
+    from sdbackends.matrix.demo import draw
 
     total = len(planned.rows) * len(planned.backends)
     looks = (
@@ -102,7 +103,7 @@ def _save(sheet: Image.Image, output: Path) -> None:
             f"{output.name} cannot be written",
             where=str(output),
             why=error.strerror or str(error),
-            mend="free some room, or name another file with --output",
+            fix="free some room, or name another file with --output",
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""`sdbackends doctor`: what is missing, and the command that mends it."""
+"""`sdbackends doctor`: what is missing, and the command that fixes it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from sdbackends import activation
+from sdbackends.catalog import shell_status
+from sdbackends.catalog.doctor import Report, examine
 from sdbackends.cli import options
-from sdbackends.doctor import Report, examine
 
 
 def doctor(
@@ -19,7 +19,7 @@ def doctor(
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Say what each backend lacks on this machine, and how to mend it.
+    """Say what each backend lacks on this machine, and how to fix it.
 
     \b
     sdbackends doctor
@@ -42,10 +42,10 @@ def _print(report: Report) -> None:
         version = f" ({diagnosis.installed})" if diagnosis.installed else ""
         typer.echo(f"{diagnosis.backend}{version}: {mark}")
         for lack in diagnosis.lacks:
-            typer.echo(f"  why:  {lack.why}\n  mend: {lack.mend}")
+            typer.echo(f"  why:  {lack.why}\n  fix: {lack.fix}")
     for lack in report.machine:
-        typer.echo(f"this machine: {lack.why}\n  mend: {lack.mend}")
-    typer.echo(f"this shell: {activation.summary(report.shell)}")
+        typer.echo(f"this machine: {lack.why}\n  fix: {lack.fix}")
+    typer.echo(f"this shell: {shell_status.summary(report.shell)}")
     untouched = report.shell.backend is None and report.shell.shim is None
     for lack in () if untouched else report.shell.lacks:
-        typer.echo(f"  why:  {lack.why}\n  mend: {lack.mend}")
+        typer.echo(f"  why:  {lack.why}\n  fix: {lack.fix}")

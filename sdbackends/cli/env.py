@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sdbackends import ending, environments
+from sdbackends.catalog import environments
 from sdbackends.cli import options
 from sdbackends.errors import NoHomeError
+from sdbackends.utils import termination
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -48,13 +49,13 @@ def create(
     Nothing is installed into your own environment. Interrupted or failed, it leaves nothing
     behind; what pip downloaded stays in pip's cache.
     """
-    from sdbackends.environment_making import create as make
+    from sdbackends.catalog.install import create as make
 
     before = time.monotonic()
     if not recreate and environments.interpreter(name):
         typer.echo(f"{name} is ready already, in {environments.folder(name)}")
         return
-    with ending.in_order(), _Signs() as signs:
+    with termination.in_order(), _Signs() as signs:
         made = make(name, signs, python=python, recreate=recreate)
     seconds = time.monotonic() - before
     typer.echo(f"{name} {environments.version(name)} is ready after {seconds:.0f} s: {made}")
@@ -73,7 +74,7 @@ def list_(as_json: options.Json = False) -> None:
                 "folder": _folder(environment.name),
                 "installed": environments.version(environment.name),
                 "ready": not lacks,
-                "reasons": [{"why": lack.why, "mend": lack.mend} for lack in lacks],
+                "reasons": [{"why": lack.why, "fix": lack.fix} for lack in lacks],
             }
         )
     if as_json:
@@ -85,7 +86,7 @@ def list_(as_json: options.Json = False) -> None:
         typer.echo(f"  what: {record['summary']}; Python {record['python']}, {record['size']}")
         typer.echo(f"  in:   {record['folder'] or 'nowhere yet'}")
         for reason in record["reasons"]:
-            typer.echo(f"  why:  {reason['why']}\n  mend: {reason['mend']}")
+            typer.echo(f"  why:  {reason['why']}\n  fix: {reason['fix']}")
 
 
 @env.command()
@@ -98,7 +99,7 @@ def remove(
     \b
     sdbackends env remove oneflow
     """
-    from sdbackends.environment_making import remove as clear
+    from sdbackends.catalog.install import remove as clear
 
     size = environments.load(name).size
     place = environments.folder(name)

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from sdbackends.cli.on_ray import spread
+from sdbackends.cli.ray import spread
 from sdbackends.errors import SdError, UsageError
 
 if TYPE_CHECKING:
-    from sdbackends.cli.on_ray import Spread
-    from sdbackends.matrix.book import Order
-    from sdbackends.matrix.model import Matrix
+    from sdbackends.cli.ray import Spread
+    from sdbackends.matrix.config import Matrix
     from sdbackends.matrix.ray.run import Gathered
     from sdbackends.matrix.results import Cell
+    from sdbackends.matrix.results_writer import RunRequest
     from sdbackends.matrix.run import Finished
 
 _INTERRUPTED = 130
@@ -117,7 +117,7 @@ def matrix(
     at its limit; 2: something that you named is not accepted, and nothing was written.
     """
     from sdbackends.matrix import plan
-    from sdbackends.matrix.model import schema as text
+    from sdbackends.matrix.config import schema as text
 
     if schema:
         typer.echo(text(), nl=False)
@@ -134,7 +134,7 @@ def matrix(
         raise UsageError(
             "--logs keeps the logs of cells that run here",
             why="with --ray they run on the nodes of a cluster",
-            mend="leave --logs out; `ray logs` has what the nodes printed",
+            fix="leave --logs out; `ray logs` has what the nodes printed",
         )
     with spread(ray, accelerator, ray_env) as cluster:
         device = cluster.device if cluster else None
@@ -145,10 +145,10 @@ def matrix(
             return
         _need_cells(cells, quick)
         _need_packages()
-        from sdbackends.matrix.book import Order
+        from sdbackends.matrix.results_writer import RunRequest
 
         absent = not_installed or ""
-        order = Order(planned, cells, quick, output, name, resume, file, absent, logs)
+        order = RunRequest(planned, cells, quick, output, name, resume, file, absent, logs)
         with _ended_like_ctrl_c():
             finished = _with_progress(order, cluster)
     _say(finished)
@@ -162,37 +162,37 @@ def _need_cells(cells: Sequence[Cell], quick: bool) -> None:
             "the matrix has no such cell",
             why="nothing is left of it after its excludes, and after --backend, --pipeline, "
             "--precision, --size and --cell",
-            mend=f"`sdbackends matrix {'--quick ' if quick else ''}--list` shows the cells",
+            fix=f"`sdbackends matrix {'--quick ' if quick else ''}--list` shows the cells",
         )
 
 
 def _known(given: Sequence[str] | None, axis: str) -> list[Any] | None:
     """The words of one option, each checked as in `matrix.yaml`; None: not given."""
-    from sdbackends.matrix import model
+    from sdbackends.matrix import config
 
     def precision(word: str) -> str:
-        if word not in model.PRECISIONS:
-            known = ", ".join(model.PRECISIONS)
+        if word not in config.PRECISIONS:
+            known = ", ".join(config.PRECISIONS)
             raise ValueError(f"there is no precision {word!r}; one of: {known}")
         return word
 
     checks: dict[str, Callable[[str], Any]] = {
-        "backend": model.backend,
-        "pipeline": model.pipeline,
+        "backend": config.backend,
+        "pipeline": config.pipeline,
         "precision": precision,
-        "size": model.size,
+        "size": config.size,
     }
     if given is None:
         return None
     words = [word.strip() for item in given for word in item.split(",") if word.strip()]
     if not words:
-        raise UsageError(f"--{axis} names none", mend="`sdbackends matrix --list` shows the cells")
+        raise UsageError(f"--{axis} names none", fix="`sdbackends matrix --list` shows the cells")
     try:
         checked = [checks[axis](word) for word in words]
     except ValueError as error:
-        what, _, mend = str(error).partition("; ")
-        raise UsageError(what, where=f"--{axis}", mend=mend) from None
-    return None if model.ALL in checked else checked
+        what, _, fix = str(error).partition("; ")
+        raise UsageError(what, where=f"--{axis}", fix=fix) from None
+    return None if config.ALL in checked else checked
 
 
 def _known_cells(ids: Sequence[str], planned: Matrix, quick: bool, device: str | None) -> None:
@@ -217,13 +217,13 @@ def _known_cells(ids: Sequence[str], planned: Matrix, quick: bool, device: str |
         f"there is no cell {unknown!r}",
         where=f"the {'quick' if quick else 'full'} part of the matrix",
         why=f"it is in the {'full' if quick else 'quick'} part" if other_part else "",
-        mend=f"did you mean {near[0]}? {list_them}" if near and not other_part else list_them,
+        fix=f"did you mean {near[0]}? {list_them}" if near and not other_part else list_them,
     )
 
 
 def _list(cells: Iterable[Cell], *, here: bool) -> None:
     """Of cells that run elsewhere nobody knows here whether they can."""
-    from sdbackends.matrix.starting import refusal
+    from sdbackends.matrix.cell_command import refusal
 
     for cell in cells:
         refused = refusal(cell) if here else None
@@ -233,14 +233,14 @@ def _list(cells: Iterable[Cell], *, here: bool) -> None:
 
 def _need_packages() -> None:
     """Measuring and reporting need packages that running a script does not: an extra."""
-    from sdbackends import machine
+    from sdbackends.catalog import requirements
 
-    lacking = [name for name in _PACKAGES if not machine.importable(name)]
+    lacking = [name for name in _PACKAGES if not requirements.importable(name)]
     if lacking:
         raise SdError(
             "the matrix needs packages that are not installed",
             why=f"there is no {', '.join(lacking)}",
-            mend=machine.pip_install("sdbackends[matrix]"),
+            fix=requirements.pip_install("sdbackends[matrix]"),
         )
 
 
@@ -258,7 +258,7 @@ def _ended_like_ctrl_c() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _with_progress(order: Order, cluster: Spread | None) -> Finished | Gathered:
+def _with_progress(order: RunRequest, cluster: Spread | None) -> Finished | Gathered:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 

@@ -12,10 +12,10 @@ from typing import Annotated, Literal, NoReturn
 
 import typer
 
-from sdbackends import shells
 from sdbackends.cli import options
 from sdbackends.errors import UsageError
-from sdbackends.launch import check_choice
+from sdbackends.launch import shells
+from sdbackends.launch.start import check_choice
 
 app = typer.Typer(**options.APP)
 
@@ -89,12 +89,12 @@ def sd_mock(
     if everything or as_json or status:
         raise UsageError(
             "--all belongs to --check, --json to --check or --status, --status stands alone",
-            mend="sd-mock --check your_script.py, or sd-mock --status",
+            fix="sd-mock --check your_script.py, or sd-mock --status",
         )
     if off and backend is not None:
         raise UsageError(
             f"--off takes no backend, and {backend!r} was given",
-            mend='eval "$(sd-mock --off)"',
+            fix='eval "$(sd-mock --off)"',
         )
     check_choice(backend)
     env = os.environ
@@ -114,8 +114,8 @@ def _check(
         raise UsageError(
             f"--check does not go with {given}",
             why=f"it looks at what OneFlow lacks in torch's place, which is {_HOST}",
-            mend=f"sd-mock --check {script}",
+            fix=f"sd-mock --check {script}",
         )
-    from sdbackends.cli.checking import run  # imported late: every shell start runs this module
+    from sdbackends.cli.check import run  # imported late: every shell start runs this module
 
     raise typer.Exit(run(script, everything=everything, as_json=as_json))

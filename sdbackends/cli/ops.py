@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from sdbackends import children, ending, launch
 from sdbackends.cli import options, scripts
 from sdbackends.engines import WITHOUT_GRAPHS
 from sdbackends.errors import UsageError
-from sdbackends.launch import Choices
+from sdbackends.launch import start
+from sdbackends.launch.start import Choices
+from sdbackends.utils import child_processes, termination
 
 if TYPE_CHECKING:
-    from sdbackends.survey import Finding
+    from sdbackends.runtime.op_survey import Finding
 
 
 def ops(
@@ -49,7 +50,7 @@ def ops(
     """
     arguments = list(context.args)
     scripts.check_script(arguments)
-    choices = launch.chosen(Choices(backend, precision, device, fallback="warn"), os.environ)
+    choices = start.chosen(Choices(backend, precision, device, fallback="warn"), os.environ)
     _check_tables(choices)
     code, findings = _surveyed(choices, arguments)
     if as_json:
@@ -68,26 +69,26 @@ def _check_tables(choices: Choices) -> None:
             raise UsageError(
                 f"{one.name} has no models to look into",
                 why=f"{one.host} takes torch's place there, and runs the script as a whole",
-                mend="sd-mock --check your_script.py",
+                fix="sd-mock --check your_script.py",
             )
     if all(one.engine in WITHOUT_GRAPHS for one in chosen):
         raise UsageError(
             f"{', '.join(one.name for one in chosen)} has no table of operations",
             why="it runs the models' own code, whatever operations are in it",
-            mend="name a backend that runs captured graphs: --backend jax",
+            fix="name a backend that runs captured graphs: --backend jax",
         )
 
 
 def _surveyed(choices: Choices, arguments: Sequence[str]) -> tuple[int, list[Finding]]:
     """The script's exit code, and what was found."""
-    with ending.in_order(), tempfile.TemporaryDirectory(prefix="sdbackends-ops-") as folder:
+    with termination.in_order(), tempfile.TemporaryDirectory(prefix="sdbackends-ops-") as folder:
         file = Path(folder, "findings")
         env = {**os.environ, "SD_SURVEY": str(file), "SD_VERIFY": "0", "SD_MEASURE": ""}
         sys.stdout.flush()
         command = [sys.executable, *arguments]
-        environ = launch.environment(choices, env)
-        done = children.run(command, alone=False, env=environ, stdout=sys.stderr)
-        from sdbackends.survey import read  # imported late: it imports torch
+        environ = start.environment(choices, env)
+        done = child_processes.run(command, alone=False, env=environ, stdout=sys.stderr)
+        from sdbackends.runtime.op_survey import read  # imported late: it imports torch
 
         return done.returncode, read(file)
 
@@ -101,7 +102,7 @@ def _record(arguments: Sequence[str], code: int, findings: Sequence[Finding]) ->
 
 
 def _lines(code: int, findings: Sequence[Finding]) -> Iterator[str]:
-    from sdbackends.missing import counted, merged, op_lines, place_lines
+    from sdbackends.engines.op_report import counted, merged, op_lines, place_lines
 
     by_model: dict[tuple[str, str], list[Finding]] = {}
     for finding in findings:

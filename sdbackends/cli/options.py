@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sdbackends import __version__
+from sdbackends._version import __version__
 from sdbackends.settings import Fallback, Precision
 
 #: Of both command lines: plain help without boxes, -h, and errors without a traceback's frame.

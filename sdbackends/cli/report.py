@@ -12,7 +12,7 @@ import typer
 from sdbackends.errors import UsageError
 
 if TYPE_CHECKING:
-    from sdbackends.matrix.against import Comparison, Thresholds
+    from sdbackends.matrix.regressions import Comparison, Thresholds
     from sdbackends.matrix.results import Run
 
 _HERE = Path("results")
@@ -96,7 +96,7 @@ def report(
     """
     from sdbackends.matrix import report as reports
     from sdbackends.matrix import store
-    from sdbackends.matrix.against import Thresholds
+    from sdbackends.matrix.regressions import Thresholds
 
     older = _files([against]) if against else []
     paths = [path for path in _files(results or [_HERE]) if path not in older]
@@ -104,7 +104,7 @@ def report(
         raise UsageError(
             "there are no results besides those to compare with",
             where=str(against),
-            mend="name the new results file: sdbackends report --against OLD NEW",
+            fix="name the new results file: sdbackends report --against OLD NEW",
         )
     runs = [store.read(path) for path in paths]
     thresholds = Thresholds(told=min(told, slower) / 100, slower=slower / 100, wronger=wronger)
@@ -119,7 +119,8 @@ def report(
 
 
 def _compared(older: Sequence[Path], newer: Sequence[Run], thresholds: Thresholds) -> Comparison:
-    from sdbackends.matrix import against, store
+    from sdbackends.matrix import regressions as against
+    from sdbackends.matrix import store
 
     return against.compare([store.read(path) for path in older], newer, thresholds)
 
@@ -159,7 +160,7 @@ def _files(named: Sequence[Path]) -> list[Path]:
             raise UsageError(
                 "there are no results to report on",
                 where=str(path),
-                mend="sdbackends matrix writes them: results/MACHINE/NAME.json",
+                fix="sdbackends matrix writes them: results/MACHINE/NAME.json",
             )
         found.update(dict.fromkeys(item.resolve() for item in matching))
     return list(found)

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sdbackends import launch
 from sdbackends.cli import options
 from sdbackends.errors import UsageError
-from sdbackends.launch import Choices
-from sdbackends.pipeline_scripts import check_arguments, pipeline_script
+from sdbackends.launch import start
+from sdbackends.launch.pipeline_scripts import check_arguments, pipeline_script
+from sdbackends.launch.start import Choices
 
 if TYPE_CHECKING:
-    from sdbackends.catalog import Backend as Record
+    from sdbackends.catalog.backend_files import Backend as Record
 
 #: Everything from the script's name on belongs to the script, `--help` included.
 PASS_THROUGH = {
@@ -131,35 +131,35 @@ def generate(
 
 
 def _start(choices: Choices, arguments: Sequence[str]) -> None:
-    choices = launch.chosen(choices, os.environ)
+    choices = start.chosen(choices, os.environ)
     check_ready(choices)
-    launch.execute(arguments, launch.environment(choices, os.environ))
+    start.execute(arguments, start.environment(choices, os.environ))
 
 
 def check_ready(choices: Choices) -> list[Record]:
     """The backends chosen. A message now is better than one from the middle of a script."""
-    from sdbackends import catalog
+    from sdbackends.catalog import backend_files
     from sdbackends.settings import Settings
 
-    settings = Settings.from_environment(launch.environment(choices, os.environ))
-    return [catalog.require(name) for name in settings.backend.names]
+    settings = Settings.from_environment(start.environment(choices, os.environ))
+    return [backend_files.require(name) for name in settings.backend.names]
 
 
 def check_script(arguments: Sequence[str]) -> None:
     """Nothing, when `arguments` begin with a script that exists, or with -m or -c and a word."""
     if not arguments:
-        raise UsageError("no script was named", mend="sdbackends run --backend jax your_script.py")
+        raise UsageError("no script was named", fix="sdbackends run --backend jax your_script.py")
     first = arguments[0]
     if first in ("-m", "-c"):
         if len(arguments) < 2:
-            raise UsageError(f"{first} needs a word after it", mend="sdbackends run -m your.module")
+            raise UsageError(f"{first} needs a word after it", fix="sdbackends run -m your.module")
     elif first.startswith("-"):
         raise UsageError(
             f"no such option: {first}",
-            mend="`sdbackends run --help`; options come before the script",
+            fix="`sdbackends run --help`; options come before the script",
         )
     elif not Path(first).exists():
-        raise UsageError(f"there is no script {first!r}", mend="name a file, or -m and a module")
+        raise UsageError(f"there is no script {first!r}", fix="name a file, or -m and a module")
 
 
 def _size(text: str | None) -> tuple[str | None, str | None]:
@@ -167,5 +167,5 @@ def _size(text: str | None) -> tuple[str | None, str | None]:
         return None, None
     found = re.fullmatch(r"(\d+)(?:[x×](\d+))?", text.strip())
     if not found:
-        raise UsageError(f"--size {text!r} cannot be read", mend="--size 512, or --size 640x512")
+        raise UsageError(f"--size {text!r} cannot be read", fix="--size 512, or --size 640x512")
     return found[1], found[2] or found[1]

@@ -8,12 +8,12 @@ import os
 
 import typer
 
-from sdbackends import activation
+from sdbackends.catalog import shell_status
 
 
 def say(*, as_json: bool) -> int:
     """Print it; the exit code: 0 where the shell is switched, else 1."""
-    status = activation.examine(os.environ)
+    status = shell_status.examine(os.environ)
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(status), indent=2, ensure_ascii=False))
     else:
@@ -22,18 +22,18 @@ def say(*, as_json: bool) -> int:
     return 0 if status.switched else 1
 
 
-def _lines(status: activation.Status) -> list[str]:
+def _lines(status: shell_status.Status) -> list[str]:
     python = status.python
     known = "cannot be started"
     if python is not None:
         known = f"{python.executable} (Python {python.version}, "
         known += f"sdbackends {python.sdbackends})" if python.sdbackends else "no sdbackends)"
     lines = [
-        f"this shell: {activation.summary(status)}",
+        f"this shell: {shell_status.summary(status)}",
         f"  SD_BACKEND: {status.backend or 'not set'}",
         f"  shim on PYTHONPATH: {status.shim or 'no'}",
         f"  python: {known}",
     ]
     for lack in status.lacks:
-        lines += [f"  why:  {lack.why}", f"  mend: {lack.mend}"]
+        lines += [f"  why:  {lack.why}", f"  fix: {lack.fix}"]
     return lines

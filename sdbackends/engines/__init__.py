@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from sdbackends.errors import BackendNotReadyError, SdError, UsageError
-from sdbackends.in_words import in_all_words
+from sdbackends.utils.error_text import in_all_words
 
 if TYPE_CHECKING:
     from sdbackends.engines.base import EngineContext, GraphEngine, ModuleEngine
@@ -27,6 +27,11 @@ ENGINES = {
 
 #: Those that start from the module and capture in a way of their own: they have no table of ops.
 WITHOUT_GRAPHS = frozenset({"eager", "inductor"})
+
+
+def is_plain_torch(engine: str) -> bool:
+    """Whether the engine is torch as the script has it, so that no call need be sent there."""
+    return engine == "eager"
 
 
 def own_module(engine: str) -> str | None:
@@ -69,13 +74,13 @@ def _class(engine: str) -> Any:
         raise BackendNotReadyError(
             f"the engine {engine!r} cannot be imported",
             why=in_all_words(error),
-            mend=f"try `python -c 'from {module} import {name}'`; a folder is made known by "
+            fix=f"try `python -c 'from {module} import {name}'`; a folder is made known by "
             "PYTHONPATH",
         ) from error
     if not (isinstance(kind, type) and issubclass(kind, (GraphEngine, ModuleEngine))):
         raise UsageError(
             f"{engine!r} is no engine",
             why=f"{name} is neither a GraphEngine nor a ModuleEngine of sdbackends.engines.base",
-            mend="docs/adding-a-backend.md shows a whole one",
+            fix="docs/adding-a-backend.md shows a whole one",
         )
     return kind

@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch.utils import _pytree as pytree
 
-from sdbackends import undoing
 from sdbackends.capture.placeholders import places_of_weights
 from sdbackends.capture.size_limit import refuse_long
 from sdbackends.engines.base import EngineContext, ModuleEngine
@@ -23,7 +22,8 @@ from sdbackends.engines.inductor_damage import remove_damaged
 from sdbackends.engines.inductor_folder import ProgramFolder
 from sdbackends.engines.inductor_frozen import Frozen
 from sdbackends.engines.inductor_layout import with_channels_last
-from sdbackends.engines.options import take
+from sdbackends.engines.options import validate_options
+from sdbackends.utils import undoing
 
 _OPTIONS: dict[str, tuple[Any, ...]] = {
     "mode": ("default", "auto", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"),
@@ -45,7 +45,7 @@ class InductorEngine(ModuleEngine):
 
     def __init__(self, context: EngineContext) -> None:
         super().__init__(context)
-        self._options = take(self.name, context.options, _OPTIONS)
+        self._options = validate_options(self.name, context.options, _OPTIONS)
         self.frozen = bool(self._options["freezing"])
         self.any_shape = bool(self._options["dynamic"])
         self._undo: list[Callable[[], None]] = []

@@ -14,7 +14,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from sdbackends import say
+from sdbackends import log
 
 _VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 #: About what a compiled graph takes: a disk is full where this does not fit.
@@ -46,10 +46,10 @@ class ProgramFolder:
                 file.write(bytes(_PROGRAM))
             return False
         except OSError as error:
-            say.warn_once(
+            log.warn_once(
                 ("cache", str(self._folder)),
                 f"compiled programs cannot be kept in {self._folder}: {error.strerror}\n"
-                "  mend: set SD_CACHE_DIR to a folder of your own that can be written",
+                "  fix: set SD_CACHE_DIR to a folder of your own that can be written",
             )
         from torch._inductor.utils import clear_caches
 

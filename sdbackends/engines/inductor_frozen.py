@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sdbackends import forking
 from sdbackends.engines.weight_copies import Copies, Memory, WeightCopy, memory_of
+from sdbackends.utils import fork_safety
 
 Compiled = Callable[..., Any]
 #: New builds of one graph, before its weights are no constants any more.
@@ -34,7 +34,7 @@ class Frozen:
         inputs: list[Any],
         places: Sequence[int],
     ) -> None:
-        self._lock = forking.reentrant_lock()
+        self._lock = fork_safety.reentrant_lock()
         self._compile, self._compile_open = compile, compile_open
         self._places = places
         self._new_builds = 0

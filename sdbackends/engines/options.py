@@ -8,7 +8,7 @@ from typing import Any
 from sdbackends.errors import UsageError
 
 
-def take(
+def validate_options(
     engine: str, given: Mapping[str, Any], accepted: Mapping[str, tuple[Any, ...]]
 ) -> dict[str, Any]:
     """The options with defaults filled in.
@@ -23,11 +23,11 @@ def take(
         if values is None:
             raise UsageError(
                 f"engine {engine!r} has no option {name!r}",
-                mend=f"accepted: {', '.join(sorted(accepted)) or 'none'}",
+                fix=f"accepted: {', '.join(sorted(accepted)) or 'none'}",
             )
         if not any(value == known and type(value) is type(known) for known in values):
             raise UsageError(
                 f"option {name!r} of engine {engine!r} cannot be {value!r}",
-                mend=f"accepted: {', '.join(map(repr, values))}",
+                fix=f"accepted: {', '.join(map(repr, values))}",
             )
     return {name: given.get(name, values[0]) for name, values in accepted.items()}

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from sdbackends.resources import package_dir
+from sdbackends.paths import package_dir
 
 #: A word in an op's name -> the module of its family.
 _WORDS = {

@@ -17,8 +17,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import torch
 
-from sdbackends import forking
 from sdbackends.errors import RunError
+from sdbackends.utils import fork_safety
 
 #: Tensors of at most so many elements are compared whole.
 WHOLE = 4096
@@ -30,7 +30,7 @@ _OWNERS = 8
 _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 #: Copies serve the programs of all threads: whoever looks one up or changes it holds this.
-one_at_a_time = forking.reentrant_lock()
+one_at_a_time = fork_safety.reentrant_lock()
 
 Memory = tuple[int, torch.Size, tuple[int, ...], torch.dtype, torch.device]
 
@@ -126,7 +126,7 @@ class Copies:
             raise RunError(
                 "the memory of a weight was taken away or resized in place",
                 why="something else keeps this model's weights elsewhere between its calls",
-                mend="the model runs on eager torch instead",
+                fix="the model runs on eager torch instead",
             )
         # First of all: another program may have written some of them.
         news = self._regroup()

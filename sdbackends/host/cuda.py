@@ -1,6 +1,6 @@
 """The CUDA stand-in: on a machine without CUDA, "cuda" means torch on the CPU.
 
-`lay` takes an overlay and makes everything that a script written for a GPU does with "cuda" work:
+`apply` takes patches and makes everything that a script written for a GPU does with "cuda" work:
 factories, conversions, modules, generators, autocast, checkpoints, and `torch.cuda` (cuda_api.py).
 Factories allocate on the CPU because PyTorch's dispatcher gets kernels for its CUDA key that do, so
 `torch.randn` and its kind stay traceable by torch.compile and torch.export; what must be replaced
@@ -19,9 +19,9 @@ from typing import Any
 import torch
 import torch.utils._device
 
-from sdbackends import say
+from sdbackends import log
 from sdbackends.host import cuda_api, cuda_types, stand_in
-from sdbackends.host.overlay import Overlay
+from sdbackends.host.patches import Patches
 
 CPU = torch.device("cpu")
 #: Makes `torch.Generator("cuda")`, where that is not torch's own on the CPU (random.py).
@@ -37,7 +37,7 @@ def is_missing() -> bool:
     return torch.cuda.device_count() == 0
 
 
-def is_laid() -> bool:
+def is_applied() -> bool:
     return _laid
 
 
@@ -72,25 +72,25 @@ def note_use() -> None:
 def first_use() -> None:
     """Note it, and say once what "cuda" means here."""
     note_use()
-    say.warn_once("no cuda", "no CUDA here: 'cuda' means torch on the CPU")
+    log.warn_once("no cuda", "no CUDA here: 'cuda' means torch on the CPU")
 
 
-def lay(overlay: Overlay) -> None:
-    """Lay the stand-in; once only, until `overlay` is undone."""
+def apply(patches: Patches) -> None:
+    """Lay the stand-in; once only, until `patches` are undone."""
     global _laid
     _laid = True
-    overlay.on_undo("cuda stand-in", _mark_undone)
+    patches.on_undo("cuda stand-in", _mark_undone)
     # Cached inside torch at its first use: it must be filled with torch's own functions.
     torch.utils._device._device_constructors()
-    _lay_dispatch(overlay)
-    _lay_tensors(overlay)
-    _lay_modules(overlay)
-    _lay_contexts(overlay)
-    _lay_generator(overlay)
-    _lay_load(overlay)
-    cuda_types.lay(overlay)
-    cuda_api.lay(overlay)
-    _forget_traced_names(overlay)
+    _lay_dispatch(patches)
+    _lay_tensors(patches)
+    _lay_modules(patches)
+    _lay_contexts(patches)
+    _lay_generator(patches)
+    _lay_load(patches)
+    cuda_types.apply(patches)
+    cuda_api.apply(patches)
+    _forget_traced_names(patches)
 
 
 def _mark_undone() -> None:
@@ -98,7 +98,7 @@ def _mark_undone() -> None:
     _laid = _used = False
 
 
-def _lay_dispatch(overlay: Overlay) -> None:
+def _lay_dispatch(patches: Patches) -> None:
     aten = torch.ops.aten
 
     def elsewhere(op: Any) -> Callable[..., Any]:
@@ -108,16 +108,16 @@ def _lay_dispatch(overlay: Overlay) -> None:
         return kernel
 
     library = torch.library.Library("aten", "IMPL")  # type: ignore[no-untyped-call]
-    overlay.on_undo("aten kernels for CUDA", library._destroy)
+    patches.on_undo("aten kernels for CUDA", library._destroy)
     for name in ("empty.memory_format", "empty_strided", "tril_indices", "triu_indices"):
         packet, _, overload = name.partition(".")
         op = getattr(getattr(aten, packet), overload or "default")
         library.impl(name, elsewhere(op), "CUDA", allow_override=True)  # type: ignore[no-untyped-call]
     # The bindings call this before the first tensor on "cuda" is made.
-    overlay.set(torch.cuda, "_lazy_init", cuda_api.like(torch.cuda._lazy_init, first_use))
+    patches.set(torch.cuda, "_lazy_init", cuda_api.like(torch.cuda._lazy_init, first_use))
 
 
-def _lay_tensors(overlay: Overlay) -> None:
+def _lay_tensors(patches: Patches) -> None:
     def to(real: Callable[..., Any]) -> Callable[..., Any]:
         def call(self: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
             args = tuple(on_cpu(arg) for arg in args[:1]) + args[1:]
@@ -140,21 +140,21 @@ def _lay_tensors(overlay: Overlay) -> None:
 
     def record_stream(self: torch.Tensor, stream: Any) -> None: ...
 
-    stand_in.lay(overlay, torch.Tensor, "cuda", lambda _: cuda)
-    stand_in.lay(overlay, torch.Tensor, "pin_memory", lambda _: pin_memory)
-    stand_in.lay(overlay, torch.Tensor, "record_stream", lambda _: record_stream)
-    stand_in.lay(overlay, torch.Tensor, "to", to)
-    stand_in.lay(overlay, torch.Tensor, "new_tensor", _naming_no_cuda)
+    stand_in.apply(patches, torch.Tensor, "cuda", lambda _: cuda)
+    stand_in.apply(patches, torch.Tensor, "pin_memory", lambda _: pin_memory)
+    stand_in.apply(patches, torch.Tensor, "record_stream", lambda _: record_stream)
+    stand_in.apply(patches, torch.Tensor, "to", to)
+    stand_in.apply(patches, torch.Tensor, "new_tensor", _naming_no_cuda)
     # Some of these convert inside the binding, and ask for the current CUDA device there. All of
     # them refuse `device=0` and `pin_memory` without a GPU.
     constructors = torch.utils._device._device_constructors()
     for name, function in list(vars(torch).items()):
         if isinstance(function, BuiltinFunctionType) and function in constructors:
-            stand_in.lay(overlay, torch, name, _FIRST.get(name, _naming_no_cuda_by_keyword))
+            stand_in.apply(patches, torch, name, _FIRST.get(name, _naming_no_cuda_by_keyword))
     for name in ("empty", "zeros", "ones", "full", "rand", "randn", "randint"):
-        stand_in.lay(overlay, torch, f"{name}_like", _naming_no_cuda_by_keyword)
+        stand_in.apply(patches, torch, f"{name}_like", _naming_no_cuda_by_keyword)
     for name in ("empty", "zeros", "ones", "full", "empty_strided"):
-        stand_in.lay(overlay, torch.Tensor, f"new_{name}", _naming_no_cuda_by_keyword)
+        stand_in.apply(patches, torch.Tensor, f"new_{name}", _naming_no_cuda_by_keyword)
 
 
 def _naming_no_cuda(real: Callable[..., Any]) -> Callable[..., Any]:
@@ -185,7 +185,7 @@ _CONVERTING += " sparse_bsr_tensor sparse_bsc_tensor sparse_compressed_tensor"
 _FIRST = dict.fromkeys(_CONVERTING.split(), _naming_no_cuda)
 
 
-def _lay_modules(overlay: Overlay) -> None:
+def _lay_modules(patches: Patches) -> None:
     real_to = torch.nn.Module.to
 
     @functools.wraps(real_to)
@@ -200,11 +200,11 @@ def _lay_modules(overlay: Overlay) -> None:
         first_use()
         return self
 
-    overlay.set(torch.nn.Module, "to", to)
-    overlay.set(torch.nn.Module, "cuda", cuda)
+    patches.set(torch.nn.Module, "to", to)
+    patches.set(torch.nn.Module, "cuda", cuda)
 
 
-def _lay_contexts(overlay: Overlay) -> None:
+def _lay_contexts(patches: Patches) -> None:
     """`torch.autocast("cuda")`, `with torch.device("cuda")`, `torch.set_default_device`."""
     from sdbackends.host import precision  # late: it asks here whether "cuda" was named
 
@@ -240,11 +240,11 @@ def _lay_contexts(overlay: Overlay) -> None:
             device = torch.device("cuda:0")  # with an index no binding asks for the current one
         real_context(self, device)
 
-    overlay.set(autocast, "__init__", init_autocast)
-    overlay.set(context, "__init__", init_context)
+    patches.set(autocast, "__init__", init_autocast)
+    patches.set(context, "__init__", init_context)
 
 
-def _lay_generator(overlay: Overlay) -> None:
+def _lay_generator(patches: Patches) -> None:
     real = torch.Generator
 
     class OfAnyDevice(type(real)):  # type: ignore[misc]
@@ -273,18 +273,18 @@ def _lay_generator(overlay: Overlay) -> None:
     Generator.__doc__ = real.__doc__
     # Pickles name the class: they must be readable without sdbackends too.
     Generator.__module__, Generator.__qualname__ = real.__module__, real.__qualname__
-    overlay.set(torch, "Generator", Generator)
-    overlay.set(torch._C, "Generator", Generator)
+    patches.set(torch, "Generator", Generator)
+    patches.set(torch._C, "Generator", Generator)
 
 
-def _lay_load(overlay: Overlay) -> None:
+def _lay_load(patches: Patches) -> None:
     real = torch.load
 
     @functools.wraps(real)
     def load(f: Any, map_location: Any = None, *args: Any, **kwargs: Any) -> Any:
         return real(f, _location_here(map_location), *args, **kwargs)
 
-    overlay.set_function(torch, "load", load)
+    patches.set_function(torch, "load", load)
     real_jit = torch.jit.load
 
     @functools.wraps(real_jit)
@@ -293,7 +293,7 @@ def _lay_load(overlay: Overlay) -> None:
         place = CPU if map_location is None else on_cpu(map_location)
         return real_jit(f, place, *args, **kwargs)  # type: ignore[no-untyped-call]
 
-    overlay.set_function(torch.jit, "load", load_jit)
+    patches.set_function(torch.jit, "load", load_jit)
 
 
 def _location_here(map_location: Any) -> Any:
@@ -318,7 +318,7 @@ def _location_here(map_location: Any) -> Any:
     return restore
 
 
-def _forget_traced_names(overlay: Overlay) -> None:
+def _forget_traced_names(patches: Patches) -> None:
     """torch.compile keeps tables from function objects to names; let it read them anew."""
 
     def forget() -> None:
@@ -327,4 +327,4 @@ def _forget_traced_names(overlay: Overlay) -> None:
             rules.clear_lru_cache()
 
     forget()
-    overlay.on_undo("traced names", forget)
+    patches.on_undo("traced names", forget)

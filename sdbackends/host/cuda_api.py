@@ -21,9 +21,9 @@ from typing import Any
 
 import torch
 
-from sdbackends.host import activate, gpu
-from sdbackends.host.imports import when_imported
-from sdbackends.host.overlay import Overlay
+from sdbackends.host import active_settings, gpu
+from sdbackends.host.import_hooks import when_imported
+from sdbackends.host.patches import Patches
 
 #: Top-level packages that get the honest answer.
 HONEST = {
@@ -49,25 +49,25 @@ _GIB = 1 << 30
 
 def is_available() -> bool:
     """Whether a script hears that there is CUDA: the models run on a GPU, or `SD_CUDA=1`."""
-    session = activate.active()
-    return session is not None and (session.settings.cuda or gpu.runs_models(session.settings))
+    settings = active_settings.current()
+    return settings is not None and (settings.cuda or gpu.runs_models(settings))
 
 
-def lay(overlay: Overlay) -> None:
+def apply(patches: Patches) -> None:
     """Replace the names of `torch.cuda`; `seed` functions seed torch's own generator."""
     stand_ins: dict[str, Any] = {kind.__name__: kind for kind in _CLASSES}
     stand_ins |= {n: like(getattr(torch.cuda, n), action) for n, action in _actions().items()}
     stand_ins |= {n: _depends_on_who_asks(n, answer) for n, answer in _answers().items()}
-    real = {own: overlay.set_function(torch.cuda, n, own) for n, own in stand_ins.items()}
+    real = {own: patches.set_function(torch.cuda, n, own) for n, own in stand_ins.items()}
     for module in _KEEPERS:
-        when_imported(module, lambda m: _give_back(m, real), overlay)
+        when_imported(module, lambda m: _give_back(m, real), patches)
     for name in ("range_push", "range_pop", "range_start", "range_end", "mark"):
-        overlay.set(torch.cuda.nvtx, name, like(getattr(torch.cuda.nvtx, name), _nothing))
-    overlay.set(torch.cuda, "default_generators", (torch.default_generator,))
+        patches.set(torch.cuda.nvtx, name, like(getattr(torch.cuda.nvtx, name), _nothing))
+    patches.set(torch.cuda, "default_generators", (torch.default_generator,))
 
 
 def _give_back(module: ModuleType, real: dict[Any, Any]) -> None:
-    """Put torch's own functions into the classes of `module`, which outlives the overlay."""
+    """Put torch's own functions into the classes of `module`, which outlives the patches."""
     for kind in [thing for thing in vars(module).values() if isinstance(thing, type)]:
         for name, value in list(vars(kind).items()):
             static = isinstance(value, staticmethod)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from sdbackends.host import cuda, stand_in
-from sdbackends.host.overlay import Overlay
+from sdbackends.host.patches import Patches
 
 _PREFIX = "torch.cuda."
 
@@ -32,20 +32,20 @@ class _TensorType(type):
         return cls.here(*args, **kwargs)
 
 
-def lay(overlay: Overlay) -> None:
+def apply(patches: Patches) -> None:
     """Replace the tensor types of `torch.cuda`, what takes them, and the moves of storages."""
-    _lay_tensor_types(overlay)
-    _lay_storages(overlay)
+    _lay_tensor_types(patches)
+    _lay_storages(patches)
 
 
-def _lay_tensor_types(overlay: Overlay) -> None:
+def _lay_tensor_types(patches: Patches) -> None:
     for owner, beside in ((torch.cuda, torch), (torch.cuda.sparse, torch.sparse)):
         for name, real in list(vars(owner).items()):
             if type(real) is type(torch.FloatTensor):
                 keys = ("dtype", "is_cuda", "is_sparse", "layout", "__module__", "__doc__")
                 members = {key: getattr(real, key) for key in keys}
                 members["here"] = getattr(beside, name)
-                overlay.set(owner, name, _TensorType(name, (), members))
+                patches.set(owner, name, _TensorType(name, (), members))
 
     def type_(real: Any) -> Any:
         def call(self: torch.Tensor, dtype: Any = None, *args: Any, **kwargs: Any) -> Any:
@@ -53,14 +53,14 @@ def _lay_tensor_types(overlay: Overlay) -> None:
 
         return call
 
-    stand_in.lay(overlay, torch.Tensor, "type", type_)
+    stand_in.apply(patches, torch.Tensor, "type", type_)
     real_default = torch.set_default_tensor_type
 
     @functools.wraps(real_default)
     def set_default_tensor_type(t: Any) -> None:
         real_default(_type_here(t))
 
-    overlay.set(torch, "set_default_tensor_type", set_default_tensor_type)
+    patches.set(torch, "set_default_tensor_type", set_default_tensor_type)
 
 
 def _type_here(named: Any) -> Any:
@@ -76,10 +76,10 @@ def _type_here(named: Any) -> Any:
     return named
 
 
-def _lay_storages(overlay: Overlay) -> None:
+def _lay_storages(patches: Patches) -> None:
     for kind in (torch.storage._StorageBase, torch.TypedStorage):
-        overlay.set(kind, "cuda", _staying(kind.cuda))
-        overlay.set(kind, "to", _moving(kind.to))
+        patches.set(kind, "cuda", _staying(kind.cuda))
+        patches.set(kind, "to", _moving(kind.to))
 
 
 def _staying(real: Any) -> Any:

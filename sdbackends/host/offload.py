@@ -11,11 +11,11 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from sdbackends import say
+from sdbackends import log
 from sdbackends.host import precision
 from sdbackends.host.cuda import means_cuda, note_use, on_cpu
-from sdbackends.host.imports import when_imported
-from sdbackends.host.overlay import Overlay
+from sdbackends.host.import_hooks import when_imported
+from sdbackends.host.patches import Patches
 
 _SWITCHES = (
     "enable_model_cpu_offload",
@@ -30,18 +30,18 @@ _OWNERS = (
 )
 
 
-def lay(overlay: Overlay) -> None:
+def apply(patches: Patches) -> None:
     """Wait for the libraries and make their GPU switches harmless."""
     for module, owner in _OWNERS:
-        when_imported(module, _make_harmless(owner, overlay), overlay)
+        when_imported(module, _make_harmless(owner, patches), patches)
 
 
-def _make_harmless(owner: str, overlay: Overlay) -> Callable[[ModuleType], None]:
+def _make_harmless(owner: str, patches: Patches) -> Callable[[ModuleType], None]:
     def change(module: ModuleType) -> None:
         kind = getattr(module, owner)
         for switch in _SWITCHES:
             if hasattr(kind, switch):
-                overlay.set(kind, switch, _without_effect(getattr(kind, switch)))
+                patches.set(kind, switch, _without_effect(getattr(kind, switch)))
         real = vars(kind)["from_pretrained"].__func__
 
         @functools.wraps(real)
@@ -50,7 +50,7 @@ def _make_harmless(owner: str, overlay: Overlay) -> Callable[[ModuleType], None]
                 kwargs["device_map"] = _map_here(kwargs["device_map"])
             return real(cls, *args, **kwargs)
 
-        overlay.set(kind, "from_pretrained", classmethod(from_pretrained))
+        patches.set(kind, "from_pretrained", classmethod(from_pretrained))
 
     return change
 
@@ -60,11 +60,11 @@ def _without_effect(real: Callable[..., Any]) -> Callable[..., None]:
     def switch(self: Any, *args: Any, **kwargs: Any) -> None:
         if any(_names_no_cuda(value) for value in (*args, *kwargs.values())):
             return real(self, *args, **kwargs)  # type: ignore[no-any-return]
-        say.warn_once(
+        log.warn_once(
             ("switch", real.__name__), f"{real.__name__}() does nothing here: there is no GPU"
         )
         note_use()
-        precision.settle(self)  # it is for a GPU, as after `.to("cuda")`
+        precision.convert_model(self)  # it is for a GPU, as after `.to("cuda")`
 
     return switch
 

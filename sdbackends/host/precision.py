@@ -23,11 +23,11 @@ from typing import Any
 import torch
 from torch.utils._pytree import tree_map
 
-from sdbackends import say
-from sdbackends.host import activate, cuda, gpu, stand_in
-from sdbackends.host.imports import when_imported
-from sdbackends.host.overlay import Overlay
-from sdbackends.machine import has_bf16_units
+from sdbackends import log
+from sdbackends.catalog.requirements import has_bf16_units
+from sdbackends.host import active_settings, cuda, gpu, stand_in
+from sdbackends.host.import_hooks import when_imported
+from sdbackends.host.patches import Patches
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _HALVES = (torch.float16, torch.bfloat16)
@@ -45,7 +45,7 @@ _laid = False
 
 def substituted() -> bool:
     """Whether models may have to run in another dtype than the script names, at present."""
-    if not cuda.is_laid():
+    if not cuda.is_applied():
         return False
     return cuda.is_used() or _chosen() is not None or any(map(_lacking, _HALVES))
 
@@ -58,7 +58,7 @@ def of_model(asked: Any) -> Any:
     _advise(chosen)
     if dtype is wanted and chosen is not None and asked is not dtype:
         instead = f" instead of {_name(asked)}" if asked is not None else ""
-        say.warn_once(
+        log.warn_once(
             ("precision", asked, dtype),
             f"SD_PRECISION: models are loaded as {_name(dtype)}{instead}",
         )
@@ -67,11 +67,11 @@ def of_model(asked: Any) -> Any:
 
 def _advise(chosen: torch.dtype | None) -> None:
     """bfloat16 was chosen to be fast, and is slow on a CPU that has no units for it."""
-    if chosen is not torch.bfloat16 or not cuda.is_laid() or has_bf16_units():
+    if chosen is not torch.bfloat16 or not cuda.is_applied() or has_bf16_units():
         return
-    session = activate.active()
-    if session is not None and not gpu.runs_models(session.settings):
-        say.warn_once("slow bf16", "SD_PRECISION=bf16: this CPU computes float32 faster")
+    settings = active_settings.current()
+    if settings is not None and not gpu.runs_models(settings):
+        log.warn_once("slow bf16", "SD_PRECISION=bf16: this CPU computes float32 faster")
 
 
 def of_autocast(asked: torch.dtype) -> torch.dtype:
@@ -79,7 +79,7 @@ def of_autocast(asked: torch.dtype) -> torch.dtype:
     return _runnable(asked) if asked in _HALVES else asked
 
 
-def settle(thing: Any, *, again: bool = False) -> None:
+def convert_model(thing: Any, *, again: bool = False) -> None:
     """Bring a model, or a pipeline's models, into what runs here; weights in float32 stay.
 
     `again`: the model was settled before, so that its first parameter's dtype is asked instead of
@@ -108,7 +108,7 @@ def _settle_tensor(tensor: torch.Tensor | None) -> None:
         tensor.data = tensor.data.to(dtype)  # in place: tied weights stay tied
 
 
-def fitting(
+def convert_inputs(
     module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The script's half precision tensors, for a model that runs in another dtype instead.
@@ -133,22 +133,22 @@ def fitting(
     return fitted
 
 
-def lay(overlay: Overlay) -> None:
+def apply(patches: Patches) -> None:
     """Stand before the loading of models, unless a session around this one does."""
     global _laid
     # Dynamo cannot trace into it: it is there only where it does something.
-    chosen = cuda.is_laid() and _chosen() is torch.bfloat16
+    chosen = cuda.is_applied() and _chosen() is torch.bfloat16
     if chosen and not stand_in.is_stand_in(torch.Tensor.numpy):
-        _lay_numpy(overlay)
+        _lay_numpy(patches)
     if _laid:
         return
     _laid = True
-    overlay.on_undo("precision", _mark_undone)
-    _lay_conversions(overlay)
-    if cuda.is_laid():
-        when_imported(_AUTOENCODERS, lambda m: _lay_coders(m, overlay), overlay)
+    patches.on_undo("precision", _mark_undone)
+    _lay_conversions(patches)
+    if cuda.is_applied():
+        when_imported(_AUTOENCODERS, lambda m: _lay_coders(m, patches), patches)
     for module, owner, method in _LOADERS:
-        when_imported(module, _loader(owner, method, overlay), overlay)
+        when_imported(module, _loader(owner, method, patches), patches)
 
 
 def _mark_undone() -> None:
@@ -157,22 +157,22 @@ def _mark_undone() -> None:
 
 
 def _chosen() -> torch.dtype | None:
-    session = activate.active()
-    precision = session.settings.precision if session is not None else None
+    settings = active_settings.current()
+    precision = settings.precision if settings is not None else None
     return None if precision is None else _DTYPES.get(precision)
 
 
 def _runnable(dtype: Any) -> Any:
     """`dtype`, or what runs in its place on this machine, which is said once."""
-    if not cuda.is_laid() or not any(dtype is half for half in _HALVES):
+    if not cuda.is_applied() or not any(dtype is half for half in _HALVES):
         return dtype
     if lacking := _lacking(dtype):
         why = f"{lacking} has no {_name(dtype)} on a CPU"
         return _instead(dtype, torch.float32, why)
     if dtype is torch.bfloat16 or not (cuda.is_used() or _chosen() is torch.float16):
         return dtype
-    session = activate.active()
-    if session is not None and gpu.runs_models(session.settings):
+    settings = active_settings.current()
+    if settings is not None and gpu.runs_models(settings):
         return dtype
     if _chosen() is torch.bfloat16:
         return _instead(dtype, torch.bfloat16, "SD_PRECISION=bf16")
@@ -183,24 +183,25 @@ def _runnable(dtype: Any) -> Any:
 
 
 def _instead(asked: torch.dtype, dtype: torch.dtype, why: str) -> torch.dtype:
-    say.warn_once(("half", asked), f"{_name(asked)} runs as {_name(dtype)} here ({why})")
+    log.warn_once(("half", asked), f"{_name(asked)} runs as {_name(dtype)} here ({why})")
     return dtype
 
 
 @functools.cache
 def _cpu_precisions(backend: str) -> tuple[str, ...]:
-    from sdbackends import catalog  # late: a script that loads no model has no use for it
+    # Late: a script that loads no model has no use for it.
+    from sdbackends.catalog import backend_files
 
-    return catalog.load(backend).precisions_on("cpu")
+    return backend_files.load(backend).precisions_on("cpu")
 
 
 def _lacking(dtype: torch.dtype) -> str | None:
     """The first backend of this session that cannot run `dtype` on a CPU."""
-    session = activate.active()
-    if session is None or gpu.runs_models(session.settings):
+    settings = active_settings.current()
+    if settings is None or gpu.runs_models(settings):
         return None
     short = next(name for name, known in _DTYPES.items() if known is dtype)
-    names = session.settings.backend.names
+    names = settings.backend.names
     return next((name for name in names if short not in _cpu_precisions(name)), None)
 
 
@@ -208,7 +209,7 @@ def _name(dtype: Any) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def _loader(owner: str, method: str, overlay: Overlay) -> Callable[[ModuleType], None]:
+def _loader(owner: str, method: str, patches: Patches) -> Callable[[ModuleType], None]:
     def stand_before(module: ModuleType) -> None:
         kind = getattr(module, owner)
         real = vars(kind)[method].__func__
@@ -226,20 +227,20 @@ def _loader(owner: str, method: str, overlay: Overlay) -> Callable[[ModuleType],
                     kwargs[key] = dtype
             loaded = real(cls, *args, **kwargs)
             if _chosen() is not None or cuda.is_used():
-                settle(loaded[0] if isinstance(loaded, tuple) else loaded)
+                convert_model(loaded[0] if isinstance(loaded, tuple) else loaded)
             return loaded
 
-        overlay.set(kind, method, classmethod(load))
+        patches.set(kind, method, classmethod(load))
 
     return stand_before
 
 
-def _lay_coders(autoencoders: ModuleType, overlay: Overlay) -> None:
+def _lay_coders(autoencoders: ModuleType, patches: Patches) -> None:
     kinds = [kind for kind in vars(autoencoders).values() if isinstance(kind, type)]
     for kind in dict.fromkeys(kinds):
         for method in ("encode", "decode"):
             if callable(vars(kind).get(method)):
-                overlay.set(kind, method, _fitted(vars(kind)[method]))
+                patches.set(kind, method, _fitted(vars(kind)[method]))
 
 
 def _fitted(real: Callable[..., Any]) -> Callable[..., Any]:
@@ -247,14 +248,14 @@ def _fitted(real: Callable[..., Any]) -> Callable[..., Any]:
     def code(self: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
         if torch.compiler.is_compiling():
             return real(self, *args, **kwargs)
-        settle(self)
-        args, kwargs = fitting(self, args, kwargs)
+        convert_model(self)
+        args, kwargs = convert_inputs(self, args, kwargs)
         return real(self, *args, **kwargs)
 
     return code
 
 
-def _lay_conversions(overlay: Overlay) -> None:
+def _lay_conversions(patches: Patches) -> None:
     real_to, real_half, real_cuda = torch.nn.Module.to, torch.nn.Module.half, torch.nn.Module.cuda
 
     @functools.wraps(real_to)
@@ -265,7 +266,7 @@ def _lay_conversions(overlay: Overlay) -> None:
             kwargs["dtype"] = _conversion(self, kwargs["dtype"])
         moved = real_to(self, *args, **kwargs)
         if named:
-            settle(moved)
+            convert_model(moved)
         return moved
 
     @functools.wraps(real_half)
@@ -276,17 +277,17 @@ def _lay_conversions(overlay: Overlay) -> None:
     @functools.wraps(real_cuda)
     def to_cuda(self: torch.nn.Module, device: Any = None) -> torch.nn.Module:
         moved = real_cuda(self, device)
-        settle(moved)
+        convert_model(moved)
         return moved
 
-    overlay.set(torch.nn.Module, "to", to)
-    overlay.set(torch.nn.Module, "half", half)
-    overlay.set(torch.nn.Module, "cuda", to_cuda)
+    patches.set(torch.nn.Module, "to", to)
+    patches.set(torch.nn.Module, "half", half)
+    patches.set(torch.nn.Module, "cuda", to_cuda)
 
 
 def _notice_cuda(device: Any) -> bool:
     """Whether it is CUDA that the script names; from then on its models change at once."""
-    named = cuda.is_laid() and cuda.means_cuda(device)
+    named = cuda.is_applied() and cuda.means_cuda(device)
     if named:
         cuda.first_use()
     return named
@@ -308,7 +309,7 @@ def _is_of_a_library(kind: type) -> bool:
     return any((where, name) in bases for where, name, _ in _LOADERS)
 
 
-def _lay_numpy(overlay: Overlay) -> None:
+def _lay_numpy(patches: Patches) -> None:
     """Under `SD_PRECISION=bf16` the script expects the float16 or float32 that it named."""
 
     def make(real: Callable[..., Any]) -> Callable[..., Any]:
@@ -319,4 +320,4 @@ def _lay_numpy(overlay: Overlay) -> None:
 
         return numpy
 
-    stand_in.lay(overlay, torch.Tensor, "numpy", make)
+    stand_in.apply(patches, torch.Tensor, "numpy", make)

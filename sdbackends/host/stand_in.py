@@ -1,6 +1,6 @@
 """Replacements for functions and methods of torch that look like what they replace.
 
-`lay` replaces a name of torch by a callable of our own. Everything that a script can ask of it
+`apply` replaces a name of torch by a callable of our own. Everything that a script can ask of it
 (`__name__`, `__module__`, `__doc__`, `__self__`, its class by `isinstance`, equality, pickle, copy)
 is answered by torch's own object, and `torch.jit.script` finds the same operator for it. Functions
 that torch writes in Python need none of this: `functools.wraps` does.
@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from sdbackends.host.overlay import Overlay
+from sdbackends.host.patches import Patches
 
 #: Answered by the stand-in itself; every other attribute is read from torch's own object.
 _OWN = frozenset({"_like", "_call", "_owner", "__reduce__", "__reduce_ex__"})
@@ -75,16 +75,16 @@ def is_stand_in(thing: Any) -> bool:
     return type(thing) in (StandIn, MethodStandIn)
 
 
-def lay(overlay: Overlay, owner: Any, name: str, make: Callable[[Any], Any]) -> None:
-    """Replace `owner.name` by `make(what was there)`, and undo it with `overlay`."""
+def apply(patches: Patches, owner: Any, name: str, make: Callable[[Any], Any]) -> None:
+    """Replace `owner.name` by `make(what was there)`, and undo it with `patches`."""
     before = getattr(owner, name)
     kind = MethodStandIn if isinstance(owner, type) else StandIn
     call = make(before)
     stand_in = kind(owner, before, call)
     _skip_frames_of(call)
     if kind is StandIn:
-        _tell_jit(overlay, before, stand_in)
-    overlay.set(owner, name, stand_in)
+        _tell_jit(patches, before, stand_in)
+    patches.set(owner, name, stand_in)
 
 
 def _skip_frames_of(call: Any) -> None:
@@ -102,9 +102,9 @@ def _skip_frames_of(call: Any) -> None:
             dynamo.set_code_exec_strategy(code, skip)
 
 
-def _tell_jit(overlay: Overlay, before: Any, stand_in: StandIn) -> None:
+def _tell_jit(patches: Patches, before: Any, stand_in: StandIn) -> None:
     """`torch.jit.script` finds operators by the identity of the function."""
     table: dict[int, str] = torch.jit._builtins._get_builtin_table()  # type: ignore[no-untyped-call]
     operator = table.get(id(before))
     if operator is not None:
-        overlay.set_item(table, id(stand_in), operator, "operators of torch.jit")
+        patches.set_item(table, id(stand_in), operator, "operators of torch.jit")

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage import metrics
 
-from sdbackends.matrix import judging
+from sdbackends.matrix import prompt_fidelity
+from sdbackends.matrix.measure.record import PARTS_FILE
 from sdbackends.matrix.results import AFTER_THE_LOOP, Agreement, Cell, Difference, Tolerance
-from sdbackends.measure.record import PARTS_FILE
 
 Array = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
@@ -165,7 +165,7 @@ def _judged(cell: Cell, folder: Path, pictures: Mapping[str, Pixels]) -> float |
     """The mean over the batch."""
     if cell.model != "embedded" or not pictures:
         return None
-    shares = [judging.share_told(cell.pipeline, folder / name) for name in pictures]
+    shares = [prompt_fidelity.score(cell.pipeline, folder / name) for name in pictures]
     told = [share for share in shares if share is not None]
     return sum(told) / len(told) if told else None
 

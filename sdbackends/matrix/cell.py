@@ -15,13 +15,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
-from sdbackends.matrix import starting
-from sdbackends.matrix.busy import Others
-from sdbackends.matrix.ending import Ended
-from sdbackends.matrix.reference import Reference
+from sdbackends.matrix import cell_command
+from sdbackends.matrix.failures import CellFailed
+from sdbackends.matrix.load_monitor import LoadMonitor
+from sdbackends.matrix.measure.record import Measured
+from sdbackends.matrix.reference_process import Reference
 from sdbackends.matrix.results import Cell, CellResult, Memory, Part, Timings
-from sdbackends.matrix.watch import Limits, Script
-from sdbackends.measure.record import Measured
+from sdbackends.matrix.script_process import Limits, ScriptProcess
 
 PICTURE = "picture.png"
 
@@ -50,31 +50,31 @@ def run(
     Returns:
         All but the agreement. `picture` is relative to `folder`.
     """
-    script = starting.plain(cell)
-    refused = starting.refusal(cell)
+    script = cell_command.plain(cell)
+    refused = cell_command.refusal(cell)
     if refused is not None:
-        reason = starting.without_places(refused.reason, {})
+        reason = cell_command.without_places(refused.reason, {})
         return CellResult(cell=cell, outcome=refused.outcome, reason=reason, script=script)
-    begun, others = time.monotonic(), Others()
+    begun, others = time.monotonic(), LoadMonitor()
     attempt = _Attempt(cell, folder, Limits(limit_seconds, limit_bytes), max(1, warmups), repeats)
     attempt.count = not flops
-    ended: Ended | None = None
+    ended: CellFailed | None = None
     try:
         attempt.draw(reference)
         attempt.draw_from_cache()
-    except Ended as early:
+    except CellFailed as early:
         ended = early
     return CellResult(
         cell=cell,
         outcome="ok" if ended is None else ended.outcome,
-        reason="" if ended is None else starting.without_places(ended.reason, {"": folder}),
+        reason="" if ended is None else cell_command.without_places(ended.reason, {"": folder}),
         timings=attempt.timings(),
         interleaved=tuple(attempt.interleaved),
         memory=attempt.memory(),
         flops=dict(flops or {}) or attempt.flops(),
         load=others.load(),
         busy=others.busy(),
-        versions=starting.versions(cell),
+        versions=cell_command.versions(cell),
         picture=PICTURE if (folder / PICTURE).exists() else None,
         script=script,
         seconds=time.monotonic() - begun,
@@ -101,7 +101,7 @@ class _Attempt:
         """The first process: everything but the build from the cache.
 
         Raises:
-            Ended: it did not come to its end.
+            CellFailed: it did not come to its end.
         """
         total = self._warmups + self._repeats
         with self._start(self.folder, total, count=self.count) as script:
@@ -123,7 +123,7 @@ class _Attempt:
         """The second process, where the first one built anything.
 
         Raises:
-            Ended: it did not come to its end.
+            CellFailed: it did not come to its end.
         """
         if not self.first.builds:
             return
@@ -131,9 +131,9 @@ class _Attempt:
             try:
                 script.draw(0)
                 self.second = script.finish()
-            except Ended as ended:
+            except CellFailed as ended:
                 reason = f"with the cache that it had kept: {ended.reason}"
-                raise Ended(ended.outcome, reason) from None
+                raise CellFailed(ended.outcome, reason) from None
 
     def timings(self) -> Timings:
         """Of the pictures after the warm-ups; what comes once is from the first process."""
@@ -160,10 +160,10 @@ class _Attempt:
         peak = self._peak or None
         return Memory(peak_rss=peak, peak_gpu=self.first.peak_gpu, weights=self.first.weights)
 
-    def _start(self, folder: Path, repeat: int, *, count: bool = False) -> Script:
-        return Script(
-            starting.command(self.cell, folder / PICTURE, repeat=repeat),
-            starting.environment(self.cell, measure=folder, cache=self.folder / "cache"),
+    def _start(self, folder: Path, repeat: int, *, count: bool = False) -> ScriptProcess:
+        return ScriptProcess(
+            cell_command.command(self.cell, folder / PICTURE, repeat=repeat),
+            cell_command.environment(self.cell, measure=folder, cache=self.folder / "cache"),
             folder,
             self._limits,
             in_turn=repeat > 1,

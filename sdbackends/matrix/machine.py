@@ -16,9 +16,10 @@ from pathlib import Path
 
 import psutil
 
-from sdbackends import machine, resources
+from sdbackends import paths
 from sdbackends._version import __version__
-from sdbackends.matrix.busy import cores
+from sdbackends.catalog import requirements
+from sdbackends.matrix.load_monitor import cores
 from sdbackends.matrix.results import Machine
 
 _MIB = 1 << 20
@@ -52,7 +53,7 @@ def commit() -> str:
     A copy of a checkout without its history may carry the commit in a file COMMIT. Elsewhere the
     version: "sdbackends 0.1.0".
     """
-    place = resources.pipelines_dir().parent
+    place = paths.pipelines_dir().parent
     head = _said("git", "-C", str(place), "rev-parse", "--show-toplevel", "HEAD")
     top, _, revision = (head or "").partition("\n")
     # A wheel may lie in an environment inside somebody else's checkout.
@@ -79,7 +80,7 @@ class _Gpu:
 
     @classmethod
     def first(cls) -> _Gpu | None:
-        if not machine.gpu():
+        if not requirements.gpu():
             return None
         chosen = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip() or "0"
         fields = "name,memory.total,driver_version,clocks.max.sm"

@@ -12,10 +12,18 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-from sdbackends import machine, records
-from sdbackends.matrix.model import ALL, PRECISIONS, Device, Matrix, Selection, Terms, Variant
+from sdbackends.catalog import requirements, yaml_file
+from sdbackends.matrix.config import (
+    ALL,
+    PRECISIONS,
+    CellSettings,
+    Device,
+    Matrix,
+    MatrixSpec,
+    Selection,
+)
 from sdbackends.matrix.results import Cell
-from sdbackends.resources import backend_names, matrix_file
+from sdbackends.paths import backend_names, matrix_file
 
 Values = dict[str, Any]
 
@@ -26,7 +34,7 @@ def load(path: Path | None = None) -> Matrix:
     Raises:
         CatalogError: the file cannot be read or breaks the schema; line and key are named.
     """
-    return records.read(path or matrix_file(), Matrix, a_good_one="the matrix.yaml of sdbackends")
+    return yaml_file.read(path or matrix_file(), Matrix, a_good_one="the matrix.yaml of sdbackends")
 
 
 def cells(
@@ -45,7 +53,7 @@ def cells(
     `device` is what `auto` means; None: what the `ids` say, or else the best of this machine.
     """
     variant = matrix.quick if quick else matrix.full
-    here = [device] if device else _devices(ids) or [machine.device()]
+    here = [device] if device else _devices(ids) or [requirements.device()]
     found = dict.fromkeys(
         Cell(**values) for auto in here for values in _combinations(variant, auto)
     )
@@ -59,7 +67,7 @@ def cells(
     return _ordered(kept, matrix.reference)
 
 
-def terms(matrix: Matrix, cell: Cell, *, quick: bool = False) -> Terms:
+def terms(matrix: Matrix, cell: Cell, *, quick: bool = False) -> CellSettings:
     """On which terms `cell` is measured."""
     variant = matrix.quick if quick else matrix.full
     found = variant.terms
@@ -81,7 +89,7 @@ def _devices(ids: Collection[str] | None) -> list[str]:
     return [device for device in named if device in get_args(Device)]
 
 
-def _combinations(variant: Variant, here: str) -> Iterator[Values]:
+def _combinations(variant: MatrixSpec, here: str) -> Iterator[Values]:
     """The axes' product less `exclude`, then what `include` adds."""
     axes = {name: getattr(variant.axes, name) for name in type(variant.axes).model_fields}
     excludes = [_resolved(entry.named, here) for entry in variant.exclude]
@@ -113,7 +121,7 @@ def _resolved(named: Mapping[str, tuple[Any, ...]], here: str) -> dict[str, tupl
 
 
 def _fits(selection: Selection, values: Values) -> bool:
-    return _has(values, _resolved(selection.named, machine.device()))
+    return _has(values, _resolved(selection.named, requirements.device()))
 
 
 def _has(values: Values, entry: Mapping[str, tuple[Any, ...]]) -> bool:

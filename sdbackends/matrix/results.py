@@ -2,7 +2,7 @@
 
 Everything that a report says is in here, so that files of many machines can be merged and compared
 later. Samples are raw: percentiles are computed by who reads them. A file of another `schema`
-number, or one that is cut off, is refused with its name and the mend; nothing is overwritten.
+number, or one that is cut off, is refused with its name and the fix; nothing is overwritten.
 """
 
 from __future__ import annotations

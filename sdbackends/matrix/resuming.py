@@ -31,7 +31,7 @@ def gone_on(path: Path, begun: Run, now: Run) -> Run:
             f"the run {path.stem} cannot be resumed",
             where=str(path),
             why="; ".join(differences),
-            mend="resume it as it was begun, name another one with --name, or leave --resume out "
+            fix="resume it as it was begun, name another one with --name, or leave --resume out "
             "for a new run",
         )
     # Where either half was measured with changes, the whole was.

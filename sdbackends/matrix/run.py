@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sdbackends.errors import UsageError
-from sdbackends.matrix import machine, probe, report, resuming, store
-from sdbackends.matrix.bench import Bench
-from sdbackends.matrix.book import Book, Order, line
-from sdbackends.matrix.ending import Ended
-from sdbackends.matrix.pace import Pace
+from sdbackends.matrix import machine, peak_probe, report, resuming, store
+from sdbackends.matrix.cell_command import refusal
+from sdbackends.matrix.cell_runner import CellRunner
+from sdbackends.matrix.eta import EtaEstimator
+from sdbackends.matrix.failures import CellFailed
 from sdbackends.matrix.results import SCHEMA, Ceilings, Cell, CellResult, Machine, Run
-from sdbackends.matrix.starting import refusal
+from sdbackends.matrix.results_writer import ResultsWriter, RunRequest, line
 
 Say = Callable[[str], None]
 #: Outcomes that are no failure.
@@ -61,7 +61,7 @@ class Finished:
         return any(outcome not in SKIPPED for outcome in self.outcomes)
 
 
-def run(order: Order, *, doing: Say, done: Say) -> Finished:
+def run(order: RunRequest, *, doing: Say, done: Say) -> Finished:
     """Measure the cells of `order`.
 
     Args:
@@ -75,14 +75,14 @@ def run(order: Order, *, doing: Say, done: Say) -> Finished:
     path = _file(order, order.output / run.machine.name)
     if path.exists():
         run = resuming.gone_on(path, store.read(path), run)
-    book = Book(path, run, order)
+    book = ResultsWriter(path, run, order)
     interrupted = False
     if order.absent:
         _enter_absent(order, book, done)
     else:
         if run.ceilings == Ceilings():
             doing("what this machine can do at most")
-            book.run = run.model_copy(update={"ceilings": probe.ceilings()})
+            book.run = run.model_copy(update={"ceilings": peak_probe.ceilings()})
         interrupted = _measure(order, book, doing, done)
     reports: tuple[Path, ...] = ()
     if book.run.cells:
@@ -92,7 +92,7 @@ def run(order: Order, *, doing: Say, done: Say) -> Finished:
     return Finished(path, book.run, reports, interrupted, order.cells)
 
 
-def new_run(here: Machine, order: Order) -> Run:
+def new_run(here: Machine, order: RunRequest) -> Run:
     """A run on the machine `here`, without a cell and without the machine's ceilings."""
     return Run(
         schema=SCHEMA,
@@ -107,11 +107,11 @@ def new_run(here: Machine, order: Order) -> Run:
     )
 
 
-def _measure(order: Order, book: Book, doing: Say, done: Say) -> bool:
+def _measure(order: RunRequest, book: ResultsWriter, doing: Say, done: Say) -> bool:
     """Every cell that the book lacks; whether Ctrl-C ended it."""
-    pace = Pace(book.run.cells)
+    pace = EtaEstimator(book.run.cells)
     try:
-        with Bench(order.matrix, quick=order.quick, logs=order.logs) as bench:
+        with CellRunner(order.matrix, quick=order.quick, logs=order.logs) as bench:
             for place, cell in enumerate(order.cells):
                 if book.has(cell):
                     done(f"{'kept':<14} {cell.id}")
@@ -127,20 +127,20 @@ def _measure(order: Order, book: Book, doing: Say, done: Say) -> bool:
     return False
 
 
-def _enter_absent(order: Order, book: Book, done: Say) -> None:
+def _enter_absent(order: RunRequest, book: ResultsWriter, done: Say) -> None:
     """Lines of the results, so that nobody wonders where these cells are."""
     for cell in order.cells:
         if book.has(cell):
             continue
         refused = refusal(cell)
         if refused is None or refused.outcome == "not-installed":
-            refused = Ended("not-installed", order.absent)
+            refused = CellFailed("not-installed", order.absent)
         result = CellResult(cell=cell, outcome=refused.outcome, reason=refused.reason)
         book.add(result, None)
         done(line(result))
 
 
-def _file(order: Order, folder: Path) -> Path:
+def _file(order: RunRequest, folder: Path) -> Path:
     """The file of the run, new or to be resumed."""
     name = order.name or (_newest(folder) if order.resume else None)
     path = folder / f"{name or time.strftime('%Y-%m-%d-%H%M%S', time.gmtime())}.json"
@@ -148,7 +148,7 @@ def _file(order: Order, folder: Path) -> Path:
         raise UsageError(
             f"there is a run {path.stem} already",
             where=str(path),
-            mend="--resume goes on with it; another --name begins a new one",
+            fix="--resume goes on with it; another --name begins a new one",
         )
     return path
 

@@ -1,7 +1,7 @@
 """Files of results: read with clear refusals, written in one step or not at all.
 
 A file that is cut off, that something else wrote, or that has another schema is refused with its
-name and the mend. Writing replaces only an earlier state of the same run; anything else that lies
+name and the fix. Writing replaces only an earlier state of the same run; anything else that lies
 there stays as it is.
 """
 
@@ -33,7 +33,7 @@ def write(run: Run, path: Path) -> None:
         raise ResultsError(
             f"{path.name} holds another run and is not overwritten",
             where=str(path),
-            mend="choose another name for the new run, or move the file away",
+            fix="choose another name for the new run, or move the file away",
         )
     # Every figure is finite by then: NaN is no JSON, and no other program could read the file.
     data = run.model_dump(mode="json", by_alias=True)
@@ -60,7 +60,7 @@ def read(path: Path) -> Run:
             f"{path.name} is no results file of the matrix",
             where=str(path),
             why="it holds JSON of another kind",
-            mend="name files that `sdbackends matrix` wrote: results/MACHINE/NAME.json",
+            fix="name files that `sdbackends matrix` wrote: results/MACHINE/NAME.json",
         )
     if schema != SCHEMA:
         raise _other_schema(path, schema)
@@ -78,7 +78,7 @@ def _json(path: Path) -> Any:
             f"{path.name} is no results file of the matrix",
             where=str(path),
             why="it is not text",
-            mend="name files that `sdbackends matrix` wrote: results/MACHINE/NAME.json",
+            fix="name files that `sdbackends matrix` wrote: results/MACHINE/NAME.json",
         ) from None
     except OSError as error:
         raise ResultsError(
@@ -94,7 +94,7 @@ def _json(path: Path) -> Any:
             f"{path.name} is cut off" if cut_off else f"{path.name} is not JSON",
             where=str(path),
             why=str(error),
-            mend="take it from where it was copied, or measure again: sdbackends matrix",
+            fix="take it from where it was copied, or measure again: sdbackends matrix",
         ) from None
     except (ValueError, RecursionError) as error:
         # A number of thousands of digits, brackets in brackets without end.
@@ -102,7 +102,7 @@ def _json(path: Path) -> Any:
             f"{path.name} is no results file of the matrix",
             where=str(path),
             why="it is nested too deeply" if isinstance(error, RecursionError) else str(error),
-            mend="name files that `sdbackends matrix` wrote: results/MACHINE/NAME.json",
+            fix="name files that `sdbackends matrix` wrote: results/MACHINE/NAME.json",
         ) from None
 
 
@@ -112,7 +112,7 @@ def _other_schema(path: Path, schema: int) -> ResultsError:
         f"{path.name} has {'an older' if older else 'a newer'} schema",
         where=str(path),
         why=f"it is schema {schema}, this sdbackends reads {SCHEMA}",
-        mend="measure again: sdbackends matrix" if older else "update sdbackends",
+        fix="measure again: sdbackends matrix" if older else "update sdbackends",
     )
 
 
@@ -124,7 +124,7 @@ def _broken(path: Path, error: ValidationError) -> ResultsError:
         f"{path.name} breaks the schema of results",
         where=str(path),
         why="; ".join(named) + more,
-        mend="it was edited or damaged: take the original, or measure again",
+        fix="it was edited or damaged: take the original, or measure again",
     )
 
 

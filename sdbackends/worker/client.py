@@ -21,12 +21,12 @@ from typing import Any
 from sdbackends.capture.graph import Graph
 from sdbackends.errors import BackendNotReadyError, BuildError, RunError, SdError
 from sdbackends.worker import failures
-from sdbackends.worker.deaths import NOBODY, Deaths
-from sdbackends.worker.exchange import Array
+from sdbackends.worker.buffers import Array
+from sdbackends.worker.crash_policy import NOBODY, CrashPolicy
 from sdbackends.worker.process import Lost, Process
 from sdbackends.worker.program import Placed, RemoteProgram
 from sdbackends.worker.protocol import FrameTooLongError, Message
-from sdbackends.worker.segment import Segment
+from sdbackends.worker.shared_memory import Segment
 from sdbackends.worker.spec import WorkerSpec
 
 __all__ = ["Memory", "Placed", "RemoteProgram", "Segment", "Worker", "WorkerSpec"]
@@ -48,7 +48,7 @@ class Worker:
         self._lock = threading.Lock()
         self._life = _Life()
         self._about: Message = {}
-        self._deaths = Deaths()
+        self._deaths = CrashPolicy()
         self._gone: deque[tuple[str, int]] = deque()
         self._finalize = weakref.finalize(self, self._life.end)
         _workers.add(self)
@@ -75,7 +75,7 @@ class Worker:
             raise BuildError(
                 f"no {size / 2**20:.0f} MiB of memory to share with the {self.spec.name} worker",
                 why=str(error),
-                mend="a smaller model or precision, or another backend",
+                fix="a smaller model or precision, or another backend",
             ) from None
 
     def build(

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import sdbackends.errors
 from sdbackends.errors import BackendNotReadyError, SdError
-from sdbackends.worker.deaths import Deaths
+from sdbackends.worker.crash_policy import CrashPolicy
+from sdbackends.worker.native_errors import first_lines
 from sdbackends.worker.protocol import Message
 from sdbackends.worker.spec import WorkerSpec
-from sdbackends.worker.words import first_lines
 
 _WHAT = {"start": "cannot start", "build": "could not build the program", "run": "failed"}
-_MEND_DEATH = "the next call starts it anew; SD_BACKEND=torch does without it"
-_MEND_MODEL = "a smaller size or batch, or SD_BACKEND=torch"
+_FIX_DEATH = "the next call starts it anew; SD_BACKEND=torch does without it"
+_FIX_MODEL = "a smaller size or batch, or SD_BACKEND=torch"
 
 
 def not_started(spec: WorkerSpec, why: str) -> BackendNotReadyError:
@@ -24,7 +24,7 @@ def not_started(spec: WorkerSpec, why: str) -> BackendNotReadyError:
         f"the {spec.name} worker {_WHAT['start']}",
         where=str(spec.python),
         why=why,
-        mend=f"`sdbackends doctor`; `sdbackends env create {spec.name}` makes its environment",
+        fix=f"`sdbackends doctor`; `sdbackends env create {spec.name}` makes its environment",
     )
 
 
@@ -36,13 +36,13 @@ def lost(spec: WorkerSpec, doing: str, why: str, kind: type[SdError]) -> SdError
         f"the {spec.name} worker {_WHAT[doing]}",
         where=str(spec.python),
         why=why,
-        mend=_MEND_DEATH,
+        fix=_FIX_DEATH,
     )
 
 
 def refused(spec: WorkerSpec, doing: str, why: str, kind: type[SdError]) -> SdError:
     """It was not even asked."""
-    return kind(f"the {spec.name} worker {_WHAT[doing]}", why=why, mend=_MEND_MODEL)
+    return kind(f"the {spec.name} worker {_WHAT[doing]}", why=why, fix=_FIX_MODEL)
 
 
 def told(spec: WorkerSpec, doing: str, error: Message, kind: type[SdError]) -> SdError:
@@ -54,13 +54,13 @@ def told(spec: WorkerSpec, doing: str, error: Message, kind: type[SdError]) -> S
     if doing == "start":
         return not_started(spec, why)
     what = f"the {spec.name} worker {_WHAT[doing]}"
-    return kind(what, where=error["where"], why=why, mend=_MEND_MODEL)
+    return kind(what, where=error["where"], why=why, fix=_FIX_MODEL)
 
 
-def stays_down(spec: WorkerSpec, deaths: Deaths) -> BackendNotReadyError:
+def stays_down(spec: WorkerSpec, deaths: CrashPolicy) -> BackendNotReadyError:
     return BackendNotReadyError(
         f"the {spec.name} worker stays down after {deaths.count} deaths",
         where=str(spec.python),
         why=f"the last time, {deaths.last_reason}",
-        mend="SD_BACKEND=torch does without it; a new start of the script tries it again",
+        fix="SD_BACKEND=torch does without it; a new start of the script tries it again",
     )

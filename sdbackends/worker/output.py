@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 
-from sdbackends.worker.words import last_lines
+from sdbackends.worker.native_errors import last_lines
 
 _LIMIT = 256 * 1024
 _KEPT = 8 * 1024

@@ -15,11 +15,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sdbackends.worker import session
+from sdbackends.worker.native_errors import exit_status
 from sdbackends.worker.output import Output
 from sdbackends.worker.protocol import Channel, Message, ProtocolError, SilenceError, encode
-from sdbackends.worker.segment import Segment
+from sdbackends.worker.shared_memory import Segment
 from sdbackends.worker.spec import WorkerSpec, clean_environment
-from sdbackends.worker.words import exit_status
 
 #: How often a waiting parent looks whether the process is still there.
 _LOOK_SECONDS = 1.0

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from sdbackends.capture.graph import Graph, TensorSpec
 from sdbackends.errors import BuildError, RunError
-from sdbackends.worker.exchange import Array, Slot, allocate, input_specs, output_specs, view
+from sdbackends.worker.buffers import Array, Slot, allocate, input_specs, output_specs, view
 from sdbackends.worker.protocol import Message
-from sdbackends.worker.segment import Segment
+from sdbackends.worker.shared_memory import Segment
 
 if TYPE_CHECKING:
     from sdbackends.worker.client import Worker
@@ -75,12 +75,12 @@ class RemoteProgram:
             BackendNotReadyError: the worker died too often and stays down, or cannot start.
         """
         if self._closed:
-            raise RunError("this program was closed", mend="build it again")
+            raise RunError("this program was closed", fix="build it again")
         if self._exchange.owner != os.getpid():
             raise RunError(
                 "the inputs of this program were written into its parent's memory",
                 why="this process was forked after it was built",
-                mend="ask for `inputs` and `outputs` at every call",
+                fix="ask for `inputs` and `outputs` at every call",
             )
         self._worker.run(self)
 
@@ -113,7 +113,7 @@ class RemoteProgram:
     def _own_exchange(self) -> Exchange:
         """The exchange; in a forked child a new one, because the parent still uses the old."""
         if self._closed:
-            raise RunError("this program was closed", mend="build it again")
+            raise RunError("this program was closed", fix="build it again")
         if self._exchange.owner != os.getpid():
             self._exchange = Exchange(self.graph, self._worker)
         return self._exchange
@@ -130,7 +130,7 @@ class Exchange:
             raise BuildError(
                 f"the {worker.spec.name} worker cannot take this model",
                 why=str(error),
-                mend="another precision, SD_PRECISION=fp32",
+                fix="another precision, SD_PRECISION=fp32",
             ) from None
         self.owner = os.getpid()
         self.input_slots, self.output_slots = slots[: len(inputs)], slots[len(inputs) :]

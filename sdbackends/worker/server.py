@@ -26,13 +26,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sdbackends.errors import SdError
-from sdbackends.in_words import text_of
+from sdbackends.utils.error_text import text_of
 from sdbackends.worker.protocol import Channel, Message, encode
-from sdbackends.worker.segment import Segment
+from sdbackends.worker.shared_memory import Segment
 
 if TYPE_CHECKING:
     from sdbackends.capture.graph import Graph
-    from sdbackends.worker.exchange import Array
+    from sdbackends.worker.buffers import Array
 
 
 class Loaded(Protocol):
@@ -111,7 +111,7 @@ class Server:
 
     def _build(self, request: Message) -> Message:
         from sdbackends.capture.graph import Graph
-        from sdbackends.worker.exchange import Slot, views
+        from sdbackends.worker.buffers import Slot, views
 
         def arrays(name: str) -> list[Array]:
             return views(self._segments, [Slot.from_json(item) for item in request[name]])
@@ -141,7 +141,7 @@ class Server:
 def describe_error(error: BaseException) -> Message:
     """An exception as JSON: the four parts of one of ours, or the text and the place."""
     if isinstance(error, SdError):
-        parts = {"what": error.what, "where": error.where, "why": error.why, "mend": error.mend}
+        parts = {"what": error.what, "where": error.where, "why": error.why, "fix": error.fix}
         return {"class": type(error).__name__, "parts": parts}
     frames = traceback.extract_tb(error.__traceback__)
     last = frames[-1] if frames else None

@@ -19,8 +19,8 @@ from diffusers import (
 )
 
 import sdbackends
-from sdbackends import programs
-from sdbackends.verify import Difference, compare
+from sdbackends.runtime import program_cache
+from sdbackends.runtime.verify import Difference, compare
 
 SCHEDULERS = {
     "pndm": PNDMScheduler,
@@ -90,7 +90,7 @@ def on_engine(request, embedded) -> Any:
             embedded.figures[request.param, str(len(embedded.figures))] = figures
             return figures
 
-        seen.setattr(programs, "compare", record)
+        seen.setattr(program_cache, "compare", record)
         assert session.settings.verify
         yield request.param
         seen.undo()

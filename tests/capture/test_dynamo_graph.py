@@ -12,7 +12,7 @@ import torch
 
 from sdbackends.capture.dynamo_graph import Unkeyed
 from sdbackends.capture.export import path_of
-from sdbackends.graph_call import GraphCall
+from sdbackends.runtime.graph_call import GraphCall
 from tests.capture.tracing import Traced, graph_of
 from tests.replay import ReplayEngine
 

@@ -28,7 +28,7 @@ def test_too_many_operations_are_refused_with_what_to_do(monkeypatch: pytest.Mon
         graph_of(model, torch.randn(200, 4))
     error = caught.value.inner_exception  # type: ignore[attr-defined]
     assert isinstance(error, CaptureError)
-    assert "enable_attention_slicing" in error.mend
+    assert "enable_attention_slicing" in error.fix
     x = torch.randn(200, 4)
     assert torch.allclose(model(x), model.layer(x), atol=1e-6)  # eager torch is as it was
 

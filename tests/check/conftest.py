@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from sdbackends.check import check
-from sdbackends.check.findings import Finding
-from sdbackends.check.oracle import Answer
-from sdbackends.check.report import Report
+from sdbackends.oneflow_host.check import check
+from sdbackends.oneflow_host.check.findings import Finding
+from sdbackends.oneflow_host.check.oneflow_query import Answer
+from sdbackends.oneflow_host.check.report import Report
 
 
 class FakeOracle:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from sdbackends.check import oracle
-from sdbackends.check.oracle import OneFlowOracle
-from sdbackends.cli import checking, sd_mock
+from sdbackends.cli import check, sd_mock
 from sdbackends.errors import BackendNotReadyError
+from sdbackends.oneflow_host.check import oneflow_query
+from sdbackends.oneflow_host.check.oneflow_query import OneFlowOracle
 from tests.check.conftest import Project, fake_oracle
 
 REPOSITORY = Path(__file__).parents[2]
@@ -24,7 +24,7 @@ def command(
 ) -> object:
     """Runs `sd-mock` with these words in the project's folder: (code, stdout, stderr)."""
     monkeypatch.chdir(project.folder)
-    monkeypatch.setattr(checking, "OneFlowOracle", fake_oracle)
+    monkeypatch.setattr(check, "OneFlowOracle", fake_oracle)
     monkeypatch.syspath_prepend(str(project.site))
 
     def run(*words: str) -> tuple[object, str, str]:
@@ -115,13 +115,13 @@ def test_words_that_do_not_go_together(command, words: list[str]) -> None:
     code, out, err = command(*words)
     # What may stand in `eval "$(…)"` fails there too.
     assert (code, out) == (2, "" if "--check" in words else "false;\n")
-    assert "mend:" in err
+    assert "fix:" in err
 
 
 def test_a_check_that_takes_long_says_so_once(
     project: Project, command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checking, "_PATIENCE", -1.0)
+    monkeypatch.setattr(check, "_PATIENCE", -1.0)
     project.write("mine.py", "")
     project.write("script.py", "import mine")
     code, out, err = command("--check", "script.py")
@@ -134,11 +134,11 @@ def test_the_host_may_be_named(project: Project, command) -> None:
     assert command("--check", "script.py", "oneflow-host")[0] == 0
 
 
-def test_without_oneflow_the_mend_is_said(
+def test_without_oneflow_the_fix_is_said(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SD_ENV_DIR", str(tmp_path / "none"))
-    monkeypatch.setattr(oracle, "importable", lambda module: False)
+    monkeypatch.setattr(oneflow_query, "importable", lambda module: False)
     with pytest.raises(BackendNotReadyError, match="sdbackends env create oneflow"):
         OneFlowOracle()
 
@@ -162,7 +162,8 @@ def test_the_shell_text_pays_nothing_for_it() -> None:
         "from sdbackends.cli import sd_mock\n"
         "try: sd_mock()\n"
         "except SystemExit: pass\n"
-        "print({'sdbackends.check', 'sdbackends.environments'} & set(sys.modules))"
+        "heavy = {'sdbackends.oneflow_host.check', 'sdbackends.catalog.environments'}\n"
+        "print(heavy & set(sys.modules))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, check=True

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from sdbackends.check import check
-from sdbackends.check.follow import SCRIPT, follow, world
-from sdbackends.check.modules import Modules
-from sdbackends.check.oracle import Answer
-from sdbackends.check.reader import read
+from sdbackends.oneflow_host.check import check
+from sdbackends.oneflow_host.check.follow import SCRIPT, follow, world
+from sdbackends.oneflow_host.check.modules import Modules
+from sdbackends.oneflow_host.check.oneflow_query import Answer
+from sdbackends.oneflow_host.check.reader import read
 
 pytestmark = pytest.mark.slow
 torch = pytest.importorskip("torch")

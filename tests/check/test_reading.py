@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from sdbackends.check import reading
-from sdbackends.check.uses import Source
+from sdbackends.oneflow_host.check import reading
+from sdbackends.oneflow_host.check.model import Source
 from tests.check.conftest import Project
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdbackends.check.reader import read
-from sdbackends.check.walk import World
+from sdbackends.oneflow_host.check.reader import read
+from sdbackends.oneflow_host.check.visitor import World
 
 WORLD = World(lambda package: "torch" if package == "torch" else "other", lambda package: None)
 

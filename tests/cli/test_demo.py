@@ -10,11 +10,12 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from sdbackends import catalog, demo, sheet
+from sdbackends.catalog import backend_files
 from sdbackends.cli.app import app
-from sdbackends.demo import Cell, Plan, Row
 from sdbackends.errors import CatalogError, UnknownBackendError, UsageError
-from sdbackends.pipeline_scripts import pipeline_names
+from sdbackends.launch.pipeline_scripts import pipeline_names
+from sdbackends.matrix import contact_sheet, demo
+from sdbackends.matrix.demo import Cell, Plan, Row
 
 ROW = Row(pipeline="stable_diffusion", prompt="a red circle")
 CHINESE = Row(pipeline="taiyi", prompt="红色的圆形", english="a red circle, in Chinese")
@@ -26,7 +27,7 @@ def picture(colour: str = "red") -> Image.Image:
 
 def test_the_plan_names_what_there_is() -> None:
     plan = demo.plan()
-    assert set(plan.backends) <= set(catalog.names())
+    assert set(plan.backends) <= set(backend_files.names())
     assert {row.pipeline for row in plan.rows} <= set(pipeline_names())
     assert all(row.prompt.isascii() or row.english for row in plan.rows)
 
@@ -69,7 +70,7 @@ def test_each_cell_is_a_script_and_the_first_backend_is_the_reference(
         told = f'{file}\n{{"files": ["{file}"], "seconds": [9.5, 0.25]}}\n'
         return subprocess.CompletedProcess(command, 0, told, "")
 
-    monkeypatch.setattr(demo.children, "run", script)
+    monkeypatch.setattr(demo.child_processes, "run", script)
     plan = Plan(backends=("torch", "compile", "jax"), steps=2, guidance=4, seed=1, rows=(ROW,))
     torch, compiled, jax = demo.draw(plan, tmp_path)
     assert (torch.seconds, torch.difference, torch.error) == (0.25, None, None)
@@ -84,13 +85,14 @@ def test_the_sheet_has_a_place_for_every_cell() -> None:
         Cell(CHINESE, "torch", picture("blue"), 1.0),
         Cell(CHINESE, "jax", error="sdbackends: " + "a long reason " * 40),
     ]
-    drawn = sheet.contact_sheet(cells)
+    drawn = contact_sheet.contact_sheet(cells)
     colours = [
-        [drawn.getpixel((sheet._left(c) + 9, sheet._top(r) + 200)) for c in (0, 1)] for r in (0, 1)
+        [drawn.getpixel((contact_sheet._left(c) + 9, contact_sheet._top(r) + 200)) for c in (0, 1)]
+        for r in (0, 1)
     ]
     assert colours[0] == [(255, 0, 0), (0, 255, 0)]
     assert colours[1][0] == (0, 0, 255) and colours[1][1] != (0, 0, 0)
-    assert drawn.height > sheet._top(1) + 256 and drawn.width > sheet._left(1) + 256
+    assert drawn.height > contact_sheet._top(1) + 256 and drawn.width > contact_sheet._left(1) + 256
 
 
 @pytest.mark.parametrize(
@@ -100,7 +102,7 @@ def test_the_sheet_has_a_place_for_every_cell() -> None:
             "noise\nTraceback:\n  File x\na.BuildError: no\n  why:  y\n",
             "a.BuildError: no\n  why:  y",
         ),
-        ("noise\nerror: the model\nmend: another\n", "error: the model\nmend: another"),
+        ("noise\nerror: the model\nfix: another\n", "error: the model\nfix: another"),
         ("  10%\n", "  10%"),
         ("", "it ended with exit code -9 and said nothing"),
     ],
@@ -119,7 +121,7 @@ def test_the_reason_is_the_last_message_of_the_process(stderr: str, reason: str)
     ],
 )
 def test_a_prompt_is_written_so_that_it_can_be_read(row: Row, has_chinese: bool, text: str) -> None:
-    assert sheet.prompt_text(row, has_chinese) == text
+    assert contact_sheet.prompt_text(row, has_chinese) == text
 
 
 def _cells(error: str | None) -> object:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from sdbackends import environment_making, environments
+from sdbackends.catalog import environments, install
+from sdbackends.catalog.install import Progress
 from sdbackends.cli.app import app
-from sdbackends.environment_making import Progress
 from sdbackends.errors import NotMadeError
 from tests.tiny_environment import RUNNING, Tiny
 
@@ -46,20 +46,20 @@ def test_make_list_and_remove(tiny: Tiny) -> None:
 
 
 @pytest.mark.usefixtures("tiny")
-def test_the_list_says_what_is_missing_and_the_mend() -> None:
+def test_the_list_says_what_is_missing_and_the_fix() -> None:
     listed = call("list").stdout
     assert "tiny: needs help" in listed and RUNNING in listed
-    assert "mend: sdbackends env create tiny" in listed
+    assert "fix: sdbackends env create tiny" in listed
 
 
 @pytest.mark.usefixtures("tiny")
-def test_what_fails_ends_in_an_error_with_the_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_fails_ends_in_an_error_with_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environments, "this_platform", lambda: "plan9-vax")
     environments_file = environments._files() / "tiny.yaml"
     environments_file.write_text(environments_file.read_text() + "platforms: [linux-x86_64]\n")
     failed = call("create", "tiny")
     assert isinstance(failed.exception, NotMadeError)
-    assert "mend:" in str(failed.exception)
+    assert "fix:" in str(failed.exception)
 
 
 @pytest.mark.usefixtures("tiny")
@@ -73,7 +73,7 @@ def test_a_log_is_never_silent_for_long(monkeypatch: pytest.MonkeyPatch) -> None
         return Path("python")
 
     monkeypatch.setattr("sdbackends.cli.env.time.monotonic", lambda: float(next(clock)))
-    monkeypatch.setattr(environment_making, "create", slow)
+    monkeypatch.setattr(install, "create", slow)
     lines = call("create", "tiny").stderr.splitlines()
     assert lines[0] == "installing"
     assert 5 <= len(lines) <= 10 and "packages" in lines[1]

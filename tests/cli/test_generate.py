@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from sdbackends import launch
 from sdbackends.cli import scripts
 from sdbackends.cli.app import app
 from sdbackends.errors import UsageError
-from sdbackends.resources import pipelines_dir
+from sdbackends.launch import start
+from sdbackends.paths import pipelines_dir
 
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The command lines that would have been run."""
     calls: list[list[str]] = []
-    monkeypatch.setattr(launch, "execute", lambda words, env: calls.append(list(words)))
+    monkeypatch.setattr(start, "execute", lambda words, env: calls.append(list(words)))
     monkeypatch.setattr(scripts, "check_ready", lambda choices: None)
     return calls
 
@@ -81,7 +81,7 @@ def test_wrong_words_are_refused_before_anything_starts(
     (tmp_path / "folder.png").mkdir()
     error = generate(*words)
     assert isinstance(error, UsageError), error
-    assert message in str(error) and error.mend
+    assert message in str(error) and error.fix
     assert started == []
 
 

@@ -27,7 +27,7 @@ class Model(ModelMixin):
         return self.second(self.first(x))
 
 if "lacking" in sys.argv:
-    from sdbackends.engines.jax.lowering import LOWERINGS
+    from sdbackends.engines.jax.ops import LOWERINGS
     del LOWERINGS["aten.gelu.default"]
 with torch.no_grad():
     print(Model().eval()(torch.ones(2, 3)))
@@ -60,7 +60,7 @@ def test_a_missing_op_is_reported_with_its_place_and_its_file(script: Path) -> N
         "transformer (Model): jax lacks 1 op",
         "  aten.gelu.default, 1 place",
         "    1 × second: float32[2, 3] -> float32[2, 3]",
-        "sdbackends/engines/jax/lowering/activation.py: a lowering of aten.gelu.default",
+        "sdbackends/engines/jax/ops/activation.py: a lowering of aten.gelu.default",
         "docs/adding-an-op.md shows how",
     ]
     assert "tensor([[0., 0., 0.]" in done.stderr, "what the script prints is no part of the report"
@@ -90,7 +90,7 @@ def test_nothing_missing_and_a_script_that_fails(script: Path) -> None:
 def test_backends_without_a_table_are_refused(script: Path, words: list[str], message: str) -> None:
     done = CliRunner().invoke(app, ["ops", *words, str(script)])
     assert isinstance(done.exception, UsageError)
-    assert message in str(done.exception) and "--backend jax" in done.exception.mend
+    assert message in str(done.exception) and "--backend jax" in done.exception.fix
 
 
 def test_a_script_has_to_be_named() -> None:

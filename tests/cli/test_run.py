@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sdbackends.resources import shim_dir
+from sdbackends.paths import shim_dir
 
 COMMAND = [sys.executable, "-m", "sdbackends", "run"]
 TELL = """
@@ -136,7 +136,7 @@ def test_a_wrong_variable_is_refused_before_the_script_starts(script: Path) -> N
     assert done.returncode == 2 and "SD_RNG='dice' is not accepted" in done.stderr
 
 
-def test_a_backend_that_is_not_ready_is_refused_with_the_mend(script: Path) -> None:
+def test_a_backend_that_is_not_ready_is_refused_with_the_fix(script: Path) -> None:
     done = run("-b", "compile", script, CXX="no-such-compiler")
     assert done.returncode == 1 and done.stdout == ""
-    assert "'compile' is not ready" in done.stderr and "mend:" in done.stderr
+    assert "'compile' is not ready" in done.stderr and "fix:" in done.stderr

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from sdbackends import shells
 from sdbackends.errors import SdError
-from sdbackends.launch import with_shim, without_shim
+from sdbackends.launch import shells
+from sdbackends.launch.start import with_shim, without_shim
 
 REPOSITORY = Path(__file__).parents[2]
 AWKWARD = """it's a "folder" with $HOME `id` \\ and 空格"""
@@ -113,7 +113,7 @@ def test_a_wrong_word_changes_nothing_and_fails(shell: RealShell, words: str) ->
     done = shell.run(shell.on(words), "tell", PYTHONPATH="/mine")
     assert json.loads(done.stdout) == ["/mine", None]
     assert "sd-mock" in done.stderr
-    assert "mend:" in done.stderr or "Possible options: " in done.stderr
+    assert "fix:" in done.stderr or "Possible options: " in done.stderr
     alone = shell.run(f"sd-mock {words}")
     assert (alone.returncode, alone.stdout) == (2, "false;\n")
     if shell.name != "fish":
@@ -153,7 +153,7 @@ def test_a_shim_that_stands_elsewhere_on_the_path_moves_to_the_front() -> None:
 
 
 def test_a_folder_that_pythonpath_cannot_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sdbackends.launch.shim_dir", lambda: Path("/a:b/shim"))
+    monkeypatch.setattr("sdbackends.launch.start.shim_dir", lambda: Path("/a:b/shim"))
     with pytest.raises(SdError, match="cannot be named in PYTHONPATH"):
         with_shim(None)
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sdbackends import __version__
-from sdbackends.resources import shim_dir
+from sdbackends.paths import shim_dir
 
 SHIM = str(shim_dir())
 MAIN = "import sys; from sdbackends.cli import {0}; sys.argv[0] = '{0}'; {0}()"
@@ -56,7 +56,7 @@ def test_a_switched_shell(python: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("env", "why", "mend"),
+    ("env", "why", "fix"),
     [
         ({"SD_BACKEND": "jax"}, "the shim is not on PYTHONPATH", 'eval "$(sd-mock jax)"'),
         ({"PYTHONPATH": SHIM}, "SD_BACKEND is not set", "export SD_BACKEND=jax"),
@@ -65,11 +65,11 @@ def test_a_switched_shell(python: Path) -> None:
     ],
 )
 def test_a_shell_that_is_not_switched(
-    python: Path, env: dict[str, str], why: str, mend: str
+    python: Path, env: dict[str, str], why: str, fix: str
 ) -> None:
     code, told = status(path=python, **env)
     assert (code, told["switched"], len(told["lacks"])) == (1, False, 1)
-    assert why in told["lacks"][0]["why"] and mend in told["lacks"][0]["mend"]
+    assert why in told["lacks"][0]["why"] and fix in told["lacks"][0]["fix"]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_a_python_that_the_shim_cannot_serve(tmp_path: Path, line: str, why: str
     folder = program(tmp_path / "bin", line)
     code, told = status(path=folder, PYTHONPATH=SHIM, SD_BACKEND="jax")
     assert code == 1 and len(told["lacks"]) == 1
-    assert why in told["lacks"][0]["why"] and told["lacks"][0]["mend"]
+    assert why in told["lacks"][0]["why"] and told["lacks"][0]["fix"]
 
 
 def test_the_shim_of_another_installation(python: Path, tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_the_lines(python: Path) -> None:
     done = run("sd_mock", "--status", path=python, SD_BACKEND="jax")
     first, *rest = done.stdout.splitlines()
     assert (done.returncode, first) == (1, "this shell: not switched, although SD_BACKEND=jax")
-    assert rest[-2:] == ["  why:  the shim is not on PYTHONPATH", '  mend: eval "$(sd-mock jax)"']
+    assert rest[-2:] == ["  why:  the shim is not on PYTHONPATH", '  fix: eval "$(sd-mock jax)"']
     assert "sdbackends 0" in rest[2]
 
 
@@ -113,7 +113,7 @@ def test_doctor_says_whether_this_shell_is_switched(python: Path) -> None:
     assert "this shell: switched: scripts run on jax\n" in done.stdout
     done = run("main", "doctor", "torch", path=python, SD_BACKEND="jax")
     assert "not switched, although SD_BACKEND=jax" in done.stdout
-    assert 'mend: eval "$(sd-mock jax)"' in done.stdout
+    assert 'fix: eval "$(sd-mock jax)"' in done.stdout
     done = run("main", "doctor", "torch", path=python)
     assert done.stdout.endswith("this shell: not switched: scripts run on plain torch\n")
 
@@ -132,12 +132,12 @@ USES = "import sys, types\nimport sdbackends\nsys.modules['diffusers'] = types.M
     [
         (("-E",), USES, {}, "python -E and -I ignore PYTHONPATH"),
         (("-I",), USES, {}, "python -E and -I ignore PYTHONPATH"),
-        ((), USES, {}, 'Mend: eval "$(sd-mock jax)"'),
+        ((), USES, {}, 'Fix: eval "$(sd-mock jax)"'),
         # No false alarms: no models, a session, the shim, no choice.
         ((), "import sdbackends", {}, ""),
         (
             (),
-            USES + "sys.modules['sdbackends.host.activate'] = types.SimpleNamespace("
+            USES + "sys.modules['sdbackends.session'] = types.SimpleNamespace("
             "was_active=lambda: True)",
             {},
             "",

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from sdbackends import __version__, catalog, doctor
-from sdbackends.catalog import Readiness
+from sdbackends import __version__
+from sdbackends.catalog import backend_files, doctor
+from sdbackends.catalog.backend_files import Readiness
+from sdbackends.catalog.requirements import MissingRequirement
 from sdbackends.cli.app import app
 from sdbackends.errors import UnknownBackendError
-from sdbackends.machine import Lack
 
 
 def call(*words: str, **more: str) -> Result:
@@ -23,13 +24,17 @@ def call(*words: str, **more: str) -> Result:
 def no_jax(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine on which everything is ready but jax."""
 
-    def readiness(backend: catalog.Backend) -> Readiness:
+    def readiness(backend: backend_files.Backend) -> Readiness:
         gone = backend.name == "jax"
-        lacks = (Lack("jax is not installed", "pip install jax[cpu]"),) if gone else ()
+        lacks = (
+            (MissingRequirement("jax is not installed", "pip install jax[cpu]"),) if gone else ()
+        )
         return Readiness(not gone, None if gone else "2.13.0", lacks)
 
-    monkeypatch.setattr(catalog, "readiness", readiness)
-    monkeypatch.setattr(doctor, "troubles", lambda: (Lack("the disk is full", "empty it"),))
+    monkeypatch.setattr(backend_files, "readiness", readiness)
+    monkeypatch.setattr(
+        doctor, "troubles", lambda: (MissingRequirement("the disk is full", "empty it"),)
+    )
 
 
 @pytest.fixture
@@ -55,10 +60,10 @@ def test_backends_says_what_is_ready_and_why_not() -> None:
 @pytest.mark.usefixtures("no_jax")
 def test_backends_for_programs() -> None:
     records = {record["name"]: record for record in json.loads(call("backends", "--json").stdout)}
-    assert tuple(records) == catalog.names()
+    assert tuple(records) == backend_files.names()
     assert records["torch"]["ready"] and records["torch"]["engine"] == "eager"
     assert records["jax"]["reasons"] == [
-        {"why": "jax is not installed", "mend": "pip install jax[cpu]"}
+        {"why": "jax is not installed", "fix": "pip install jax[cpu]"}
     ]
 
 
@@ -66,10 +71,10 @@ def test_backends_for_programs() -> None:
 def test_backends_says_which_precisions_are_for_which_device(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    torch = catalog.load("torch")
+    torch = backend_files.load("torch")
     of_each = torch.model_copy(update={"precisions": {"cpu": ("fp32",), "cuda": ("fp16", "fp32")}})
-    monkeypatch.setattr(catalog, "all", lambda: (of_each,))
-    monkeypatch.setattr(catalog, "auto", lambda: torch)
+    monkeypatch.setattr(backend_files, "all", lambda: (of_each,))
+    monkeypatch.setattr(backend_files, "auto", lambda: torch)
     assert "cpu: fp32, cuda: fp16 fp32" in call("backends", env={"COLUMNS": "200"}).stdout
 
 
@@ -87,8 +92,8 @@ def test_doctors_exit_code_answers_for_what_was_asked(names: list[str], code: in
 @pytest.mark.usefixtures("no_jax")
 def test_doctor_for_programs() -> None:
     report = json.loads(call("doctor", "jax", "--json").stdout)
-    assert report["backends"][0]["lacks"][0]["mend"] == "pip install jax[cpu]"
-    assert report["machine"] == [{"why": "the disk is full", "mend": "empty it"}]
+    assert report["backends"][0]["lacks"][0]["fix"] == "pip install jax[cpu]"
+    assert report["machine"] == [{"why": "the disk is full", "fix": "empty it"}]
     assert report["well"] is False
 
 

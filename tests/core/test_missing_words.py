@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sdbackends.engines.base import CallSite, MissingOp
-from sdbackends.missing import merged, op_lines, place_lines
+from sdbackends.engines.op_report import merged, op_lines, place_lines
 
 X, Y = "float32[2, 8]", "float32[2, 4]"
 

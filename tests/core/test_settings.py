@@ -38,7 +38,7 @@ def test_backends_for_all_or_for_parts(text: str, unet: str, vae: str, names: ob
     "text", ["unet=", "=jax", "jax,torch", "nose=jax", "unet=jax,unet=torch", ","]
 )
 def test_a_choice_that_cannot_be_read(text: str) -> None:
-    with pytest.raises(UsageError, match="mend: accepted"):
+    with pytest.raises(UsageError, match="fix: accepted"):
         BackendChoice.parse(text)
 
 

@@ -24,7 +24,7 @@ def watched(interpreter: Interpreter) -> Interpreter:
     interpreter.add("sdbackends/__init__.py", "")
     interpreter.add("sdbackends/host/__init__.py", "")
     interpreter.add(
-        "sdbackends/host/activate.py",
+        "sdbackends/session.py",
         """
         def enter_script():
             print("before")
@@ -188,7 +188,7 @@ def test_without_sdbackends_it_is_plain_torch_and_one_line(python: Interpreter) 
 
 
 def test_an_sdbackends_of_another_version_is_told(python: Interpreter) -> None:
-    watched(python).add("sdbackends/host/activate.py", "")
+    watched(python).add("sdbackends/session.py", "")
     done = python.run("import torch", SD_BACKEND="torch")
     assert (done.returncode, done.stdout) == (0, "torch runs\n")
     assert done.stderr.count("\n") == 1 and "-m pip install" in done.stderr

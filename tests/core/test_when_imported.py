@@ -11,8 +11,8 @@ from types import ModuleType
 
 import pytest
 
-from sdbackends.host.imports import when_imported
-from sdbackends.host.overlay import Overlay
+from sdbackends.host.import_hooks import when_imported
+from sdbackends.host.patches import Patches
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def write(folder: Path, name: str, text: str) -> None:
 def test_later_and_after_the_module_ran(modules: Path) -> None:
     write(modules, "wanted", "value = 1")
     seen: list[int] = []
-    when_imported("wanted", lambda m: seen.append(m.value), Overlay())
+    when_imported("wanted", lambda m: seen.append(m.value), Patches())
     assert seen == []
     module = importlib.import_module("wanted")
     assert seen == [1]
@@ -43,7 +43,7 @@ def test_later_and_after_the_module_ran(modules: Path) -> None:
 
 def test_at_once_when_it_is_there() -> None:
     seen: list[ModuleType] = []
-    when_imported("json", seen.append, Overlay())
+    when_imported("json", seen.append, Patches())
     assert seen == [importlib.import_module("json")]
 
 
@@ -51,7 +51,7 @@ def test_everybody_is_called_in_order(modules: Path) -> None:
     write(modules, "wanted", "")
     seen: list[str] = []
     for who in "ab":
-        when_imported("wanted", lambda m, who=who: seen.append(who), Overlay())
+        when_imported("wanted", lambda m, who=who: seen.append(who), Patches())
     importlib.import_module("wanted")
     assert seen == ["a", "b"]
 
@@ -59,9 +59,9 @@ def test_everybody_is_called_in_order(modules: Path) -> None:
 def test_not_after_the_undo(modules: Path) -> None:
     write(modules, "wanted", "")
     seen: list[ModuleType] = []
-    overlay = Overlay()
-    when_imported("wanted", seen.append, overlay)
-    overlay.undo()
+    patches = Patches()
+    when_imported("wanted", seen.append, patches)
+    patches.undo()
     importlib.import_module("wanted")
     assert seen == []
 
@@ -70,10 +70,10 @@ def test_a_module_that_is_being_imported_is_waited_for(modules: Path) -> None:
     write(
         modules,
         "wanted",
-        "from sdbackends.host.imports import when_imported\n"
-        "from sdbackends.host.overlay import Overlay\n"
+        "from sdbackends.host.import_hooks import when_imported\n"
+        "from sdbackends.host.patches import Patches\n"
         "import sys\n"
-        "when_imported('wanted', lambda m: setattr(m, 'seen', m.value), Overlay())\n"
+        "when_imported('wanted', lambda m: setattr(m, 'seen', m.value), Patches())\n"
         "early = hasattr(sys.modules['wanted'], 'seen')\n"
         "value = 1\n",
     )
@@ -85,7 +85,7 @@ def test_a_module_that_is_being_imported_is_waited_for(modules: Path) -> None:
 def test_a_failed_import_is_not_an_arrival(modules: Path) -> None:
     write(modules, "wanted", "raise ImportError('not yet')")
     seen: list[ModuleType] = []
-    when_imported("wanted", seen.append, Overlay())
+    when_imported("wanted", seen.append, Patches())
     with pytest.raises(ImportError, match="not yet"):
         importlib.import_module("wanted")
     assert seen == []
@@ -102,5 +102,5 @@ def test_a_module_that_replaces_itself(modules: Path) -> None:
         "sys.modules['wanted'] = new\n",
     )
     seen: list[ModuleType] = []
-    when_imported("wanted", seen.append, Overlay())
+    when_imported("wanted", seen.append, Patches())
     assert importlib.import_module("wanted") is seen[0]

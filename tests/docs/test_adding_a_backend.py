@@ -70,7 +70,7 @@ def test_they_are_listed_and_asked_like_any_other(own: Path) -> None:
     assert asked.stdout.startswith("no model of diffusers or transformers was called")
 
 
-def test_an_engine_that_is_not_there_is_a_lack_with_its_mend(own: Path) -> None:
+def test_an_engine_that_is_not_there_is_a_lack_with_its_fix(own: Path) -> None:
     (own / "first_nan.py").unlink()
     env = {"SD_BACKENDS_DIR": str(own)}
     done = follow("sdbackends run --backend first-nan -c pass", own, env)

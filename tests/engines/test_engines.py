@@ -12,7 +12,7 @@ from sdbackends.engines.base import EngineContext, ModuleEngine
 from sdbackends.engines.places import lowering_file
 from sdbackends.errors import BackendNotReadyError, UsageError
 
-LOWERING = "sdbackends/engines/jax/lowering"
+LOWERING = "sdbackends/engines/jax/ops"
 
 OWN = """
 from sdbackends.engines.eager import EagerEngine
@@ -77,10 +77,10 @@ def test_engines_without_graphs_are_those_that_start_from_the_module() -> None:
     ],
 )
 def test_a_lowering_goes_to_the_file_of_its_family(op: str, file: str) -> None:
-    folder = Path(engines.__file__).parent / "jax" / "lowering"
+    folder = Path(engines.__file__).parent / "jax" / "ops"
     assert lowering_file(op, folder) == f"{LOWERING}/{file}"
 
 
 def test_an_op_of_no_known_family_gets_a_file_of_its_own() -> None:
-    folder = Path(engines.__file__).parent / "jax" / "lowering"
+    folder = Path(engines.__file__).parent / "jax" / "ops"
     assert lowering_file("mine.swirl.default", folder) == f"a new file in {LOWERING}"

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from sdbackends.build import Builder
 from sdbackends.capture import size_limit
 from sdbackends.capture.store import CaptureStore
 from sdbackends.engines import inductor_layout
 from sdbackends.engines.base import EngineContext
 from sdbackends.engines.inductor import InductorEngine
 from sdbackends.errors import BuildError, CaptureError, UsageError
-from sdbackends.programs import RoutedModel
+from sdbackends.runtime.build import Builder
+from sdbackends.runtime.program_cache import RoutedModel
 from tests.engines import edits
 from tests.engines.calls import ready
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from sdbackends import catalog
+from sdbackends.catalog import backend_files
 from sdbackends.engines import inductor, inductor_frozen
 from sdbackends.engines.base import EngineContext
 from sdbackends.engines.inductor import InductorEngine
@@ -34,7 +34,7 @@ def test_cuda_graphs_where_a_gpu_runs_the_graph(
 
 
 def test_the_mode_of_compile_is_accepted_and_on_a_cpu_nothing_is_recorded() -> None:
-    engine = InductorEngine(EngineContext(options=catalog.load("compile").options))
+    engine = InductorEngine(EngineContext(options=backend_files.load("compile").options))
     module = torch.fx.symbolic_trace(lambda x: (torch.nn.functional.silu(x),))
     with torch.no_grad():
         program = engine.compile(module, [torch.ones(3)])

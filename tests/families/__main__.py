@@ -13,7 +13,7 @@ from typing import Annotated
 import pytest
 import typer
 
-from sdbackends import catalog
+from sdbackends.catalog import backend_files
 from sdbackends.errors import SdError, UsageError
 from tests.families import book, page
 from tests.families.recorder import Recorder
@@ -52,7 +52,7 @@ def main(
 def run(backends: list[str], only: str | None, missing: bool, jobs: int) -> int:
     """pytest over the rooms of the cases; its exit code."""
     for name in backends:
-        catalog.require(name)
+        backend_files.require(name)
     wanted = ",".join(name if only is None else f"{name}={only}" for name in backends)
     # Not by files: the cases of one room are as many as those of all others.
     arguments = ["-q", "--no-header", "-m", "support", "-n", str(jobs)]
@@ -75,7 +75,7 @@ def _named(options: list[str]) -> list[str]:
             raise UsageError(
                 f"docs/support.md has no backend {name!r}",
                 where="--backend",
-                mend=f"of: {', '.join(book.BACKENDS)}",
+                fix=f"of: {', '.join(book.BACKENDS)}",
             )
     return names
 

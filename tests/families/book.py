@@ -97,7 +97,7 @@ def read(path: Path) -> Book:
             f"{path.name} is not what `nox -s support` writes",
             where=str(path),
             why=f"{key}: {first['msg']}" if key else first["msg"],
-            mend="restore it (git checkout), or remove it and run everything again",
+            fix="restore it (git checkout), or remove it and run everything again",
         ) from None
 
 

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 import sdbackends
-from sdbackends.events import Listener
-from sdbackends.verify import Difference, compare, tensors_of
+from sdbackends.runtime.events import Listener
+from sdbackends.runtime.verify import Difference, compare, tensors_of
 from tests.families.catalog import Case
 
 MODEL_BAR = 1e-4

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import jinja2
 
-from sdbackends.matrix.report.words import small
+from sdbackends.matrix.report.format import small
 from sdbackends.matrix.store import replace
 from tests.families.book import BACKENDS, Book, Cell, Row
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from sdbackends import environments, machine
-from sdbackends.matrix.report.words import small
+from sdbackends.catalog import environments, requirements
+from sdbackends.matrix.report.format import small
 from tests import known_failures
 from tests.families import book, page
 from tests.families.catalog import CASES
@@ -134,7 +134,7 @@ def run_of(backends: Iterable[str]) -> book.Run:
 def _version(package: str) -> str | None:
     if package in environments.names():  # an engine in an environment of its own
         return environments.version(package)
-    return machine.version(package)
+    return requirements.version(package)
 
 
 def _why(report: pytest.TestReport) -> str:

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 import pytest
 import torch
 
-from sdbackends import catalog
+from sdbackends.catalog import backend_files
 from tests.families import models  # noqa: F401  (registers the families)
 from tests.families.calls import ModelCall, model_calls
 from tests.families.catalog import FAMILIES
@@ -27,7 +27,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     pairs = [
         pytest.param(name, family, id=f"{name}-{family}-bf16")
         for name, cases in chosen(metafunc.config)
-        if name != "torch" and "bf16" in catalog.require(name).precisions_on("cpu")
+        if name != "torch" and "bf16" in backend_files.require(name).precisions_on("cpu")
         for family in FAMILIES
         if fnmatchcase(f"{family}-bf16", cases)
     ]

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from sdbackends import say
+from sdbackends import log
 
 STRANGER = 54321
 
 
 @pytest.fixture(autouse=True)
 def nothing_was_said() -> None:
-    say.forget()
+    log.forget()
 
 
 @pytest.fixture

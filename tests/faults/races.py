@@ -24,7 +24,7 @@ import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
 
 import sdbackends
-from sdbackends.events import Listener
+from sdbackends.runtime.events import Listener
 from tests import tiny_pipeline
 from tests.scripts import models
 from tests.scripts.in_threads import at_once

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from sdbackends import route, say
+from sdbackends import log
 from sdbackends.engines.base import EngineContext, ModuleEngine
 from sdbackends.errors import RunError
-from sdbackends.host.overlay import Overlay
+from sdbackends.host.patches import Patches
+from sdbackends.runtime import engine_pool, router
 from sdbackends.settings import BackendChoice, Settings
 from tests.replay import Behaviour, ReplayEngine
 from tests.scripts.models import picture, small
@@ -76,30 +77,30 @@ class Modules(ModuleEngine):
 @pytest.fixture(params=[Graphs, Modules])
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
     engine = request.param()
-    monkeypatch.setattr(route, "create", lambda name, context: engine)
+    monkeypatch.setattr(engine_pool, "create", lambda name, context: engine)
     return engine
 
 
 @pytest.fixture
-def overlay() -> Iterator[Overlay]:
-    overlay = Overlay()
-    say.forget()
-    yield overlay
-    overlay.undo()
+def patches() -> Iterator[Patches]:
+    patches = Patches()
+    log.forget()
+    yield patches
+    patches.undo()
 
 
 @pytest.mark.parametrize("verify", [False, True], ids=["", "verify"])
 def test_every_wrong_answer(
-    engine: Any, overlay: Overlay, capsys: pytest.CaptureFixture[str], verify: bool
+    engine: Any, patches: Patches, capsys: pytest.CaptureFixture[str], verify: bool
 ) -> None:
     """All of them on the programs of one model: to build one for each would take long."""
     model = small()
     expected = picture(model)
     settings = Settings(backend=BackendChoice.parse("jax"), cache_dir=None, verify=verify)
-    route.install(settings, overlay)
+    router.install(settings, patches)
     wrong = []
     for name, change in WRONG.items():
-        say.forget()
+        log.forget()
         engine.change = change
         try:
             result = picture(model)
@@ -116,9 +117,9 @@ def test_every_wrong_answer(
 
 
 @pytest.mark.parametrize("name", ["none", "another size", "nan"])
-def test_where_falling_back_is_forbidden(engine: Any, overlay: Overlay, name: str) -> None:
+def test_where_falling_back_is_forbidden(engine: Any, patches: Patches, name: str) -> None:
     settings = Settings(backend=BackendChoice.parse("jax"), cache_dir=None, fallback="error")
-    route.install(settings, overlay)
+    router.install(settings, patches)
     engine.change = WRONG[name]
     with pytest.raises(RunError):
         picture(small())

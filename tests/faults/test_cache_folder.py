@@ -12,14 +12,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from sdbackends import doctor, machine, private_folder
-from sdbackends.cache_folder import open_folder
+from sdbackends.catalog import doctor, requirements
 from sdbackends.engines import inductor_folder
 from sdbackends.engines.base import EngineContext
 from sdbackends.engines.inductor import InductorEngine
 from sdbackends.engines.inductor_folder import ProgramFolder
 from sdbackends.errors import NoHomeError
+from sdbackends.runtime.cache_folder import open_folder
 from sdbackends.settings import Settings
+from sdbackends.utils import private_folder
 
 
 def mode(folder: Path) -> int:
@@ -47,8 +48,8 @@ def nobody_chose(monkeypatch):
 @pytest.fixture
 def healthy(monkeypatch):
     """A machine whose packages are in order, so that only the cache is told of."""
-    monkeypatch.setattr(machine, "version", lambda name: None)
-    monkeypatch.setattr(machine, "gpu", lambda: False)
+    monkeypatch.setattr(requirements, "version", lambda name: None)
+    monkeypatch.setattr(requirements, "gpu", lambda: False)
 
 
 def opened(folder: Path, kind: str = "inductor") -> Path | None:
@@ -77,7 +78,7 @@ def test_a_folder_that_others_may_write_into_is_not_used(tmp_path, capsys, which
     assert opened(tmp_path) is None
     said = capsys.readouterr().err
     assert said.count("the cache is not used") == 1
-    assert f"mend: chmod 700 {folder}" in said
+    assert f"fix: chmod 700 {folder}" in said
     folder.chmod(0o700)
     assert opened(tmp_path) == tmp_path / "inductor"
 
@@ -88,7 +89,7 @@ def test_a_folder_of_another_user_is_not_used(tmp_path, capsys, give_away, which
     give_away(folder)
     assert opened(tmp_path) is None
     said = capsys.readouterr().err
-    assert "belongs to another user" in said and "mend: export SD_CACHE_DIR=" in said
+    assert "belongs to another user" in said and "fix: export SD_CACHE_DIR=" in said
 
 
 def test_a_folder_that_others_may_only_read_is_used(tmp_path):
@@ -99,7 +100,7 @@ def test_a_folder_that_others_may_only_read_is_used(tmp_path):
 def test_a_folder_that_cannot_be_made_costs_a_warning(tmp_path, capsys):
     (tmp_path / "file").touch()
     assert opened(tmp_path / "file") is None
-    assert "mend: export SD_CACHE_DIR=" in capsys.readouterr().err
+    assert "fix: export SD_CACHE_DIR=" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("no_home")
@@ -109,7 +110,7 @@ def test_a_user_without_a_home_keeps_nothing(capsys):
     with pytest.raises(NoHomeError):
         _ = Settings().environments_folder
     assert open_folder(Settings(), "captures") is None
-    assert 'mend: export SD_CACHE_DIR="$(mktemp -d)"' in capsys.readouterr().err
+    assert 'fix: export SD_CACHE_DIR="$(mktemp -d)"' in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("nobody_chose")
@@ -168,12 +169,12 @@ def test_a_graph_is_compiled_again_after_the_move(monkeypatch):
 
 def test_a_list_of_checksums_that_cannot_be_written_leaves_no_part(tmp_path):
     pytest.importorskip("jax")
-    from sdbackends.engines.jax import compiling
+    from sdbackends.engines.jax import compile_cache
 
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
     try:
-        compiling._sign(tmp_path)
+        compile_cache._sign(tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert not list(tmp_path.iterdir())
@@ -191,18 +192,18 @@ def test_a_folder_that_the_user_chose_for_inductor_is_left_alone(tmp_path, monke
 class TestDoctor:
     """`sdbackends doctor` advises what no other user can have made before."""
 
-    def mend(self) -> str:
+    def fix(self) -> str:
         (lack,) = doctor.troubles()
-        return lack.mend
+        return lack.fix
 
     def test_it_never_advises_a_name_in_the_common_temporary_folder(self, tmp_path, monkeypatch):
         (tmp_path / "file").touch()
         monkeypatch.setenv("SD_CACHE_DIR", str(tmp_path / "file"))
         monkeypatch.setattr(tempfile, "tempdir", "/common")
         monkeypatch.setenv("HOME", str(tmp_path))
-        assert self.mend() == f"export SD_CACHE_DIR={tmp_path / 'sdbackends-cache'}"
+        assert self.fix() == f"export SD_CACHE_DIR={tmp_path / 'sdbackends-cache'}"
         tmp_path.chmod(0o777)
-        assert self.mend() == 'export SD_CACHE_DIR="$(mktemp -d)"'
+        assert self.fix() == 'export SD_CACHE_DIR="$(mktemp -d)"'
 
     def test_the_home_of_another_user_is_no_advice(self, tmp_path, monkeypatch, give_away):
         (tmp_path / "file").touch()
@@ -211,17 +212,17 @@ class TestDoctor:
         give_away(home)
         monkeypatch.setenv("SD_CACHE_DIR", str(tmp_path / "file"))
         monkeypatch.setenv("HOME", str(home))
-        assert self.mend() == 'export SD_CACHE_DIR="$(mktemp -d)"'
+        assert self.fix() == 'export SD_CACHE_DIR="$(mktemp -d)"'
 
     def test_it_knows_of_a_folder_that_is_not_used(self, tmp_path, monkeypatch):
         monkeypatch.setenv("SD_CACHE_DIR", str(tmp_path))
         assert not doctor.troubles()
         opened(tmp_path).chmod(0o777)
-        assert self.mend() == f"chmod 700 {tmp_path / 'inductor'}"
+        assert self.fix() == f"chmod 700 {tmp_path / 'inductor'}"
 
     @pytest.mark.usefixtures("no_home")
     def test_it_knows_of_a_user_without_a_home(self):
-        assert "mktemp -d" in self.mend()
+        assert "mktemp -d" in self.fix()
 
 
 @pytest.mark.usefixtures("nobody_chose")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sdbackends import cache
+from sdbackends.catalog import cache
 from sdbackends.cli import main
 from sdbackends.errors import NotClearedError
 
@@ -31,7 +31,7 @@ def test_a_link_stays_with_what_it_leads_to_and_the_rest_goes(folder, monkeypatc
         main()
     assert ended.value.code == 1
     said = capsys.readouterr().err
-    assert "captures is a link" in said and f"mend: rm -r {folder / 'captures'}" in said
+    assert "captures is a link" in said and f"fix: rm -r {folder / 'captures'}" in said
     assert (folder / "captures" / "two").is_file()
     assert not (folder / "inductor").exists()
 

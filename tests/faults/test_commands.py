@@ -41,7 +41,14 @@ main()
 
 
 @pytest.mark.parametrize(
-    "name", ["errno", "sdbackends.cli.output", "sdbackends.errors", "typer", "sdbackends.catalog"]
+    "name",
+    [
+        "errno",
+        "sdbackends.cli.output",
+        "sdbackends.errors",
+        "typer",
+        "sdbackends.catalog.backend_files",
+    ],
 )
 def test_ctrl_c_while_a_command_is_imported(name):
     code = INTERRUPTED_IMPORT.format(name=name)

@@ -19,12 +19,14 @@ import pytest
 import torch
 from torch._dynamo.convert_frame import compile_lock
 
-from sdbackends import forking, route, say
+from sdbackends import log
 from sdbackends.capture import forked
 from sdbackends.capture.collector import collector
 from sdbackends.engines import left_behind
-from sdbackends.host.overlay import Overlay
+from sdbackends.host.patches import Patches
+from sdbackends.runtime import engine_pool, router
 from sdbackends.settings import BackendChoice, Settings
+from sdbackends.utils import fork_safety
 from tests.replay import Behaviour, ReplayEngine
 from tests.scripts import RunScript
 from tests.scripts.models import X, picture, small
@@ -79,19 +81,19 @@ Start = Callable[[type[ReplayEngine]], Behaviour]
 
 @pytest.fixture
 def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
-    overlay, behaviour = Overlay(), Behaviour()
+    patches, behaviour = Patches(), Behaviour()
 
     def begin(kind: type[ReplayEngine]) -> Behaviour:
-        monkeypatch.setattr(route, "create", lambda name, context: kind(behaviour))
+        monkeypatch.setattr(engine_pool, "create", lambda name, context: kind(behaviour))
         # These engines are no JAX, which tests before these may have started in this process.
-        monkeypatch.setattr(route, "is_left_behind", lambda engine: False)
-        say.forget()
-        route.install(Settings(backend=BackendChoice.parse("jax"), cache_dir=None), overlay)
+        monkeypatch.setattr(engine_pool, "is_left_behind", lambda engine: False)
+        log.forget()
+        router.install(Settings(backend=BackendChoice.parse("jax"), cache_dir=None), patches)
         return behaviour
 
     torch.set_num_threads(1)
     yield begin
-    overlay.undo()
+    patches.undo()
 
 
 def test_a_runtime_that_a_child_has_not_is_left_alone_with_one_line(
@@ -132,7 +134,7 @@ def test_a_child_that_is_forked_while_another_thread_traces_and_calls(start: Sta
     """The fork waits for the trace; locks that others hold are free in the child."""
     behaviour, model = start(Living), small()
     expected = picture(model)
-    router_lock, held, go_on = forking.reentrant_lock(), threading.Event(), threading.Event()
+    router_lock, held, go_on = fork_safety.reentrant_lock(), threading.Event(), threading.Event()
 
     def work() -> None:
         with compile_lock:

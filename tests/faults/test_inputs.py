@@ -14,10 +14,12 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from sdbackends import catalog, demo, resources
+from sdbackends import paths
+from sdbackends.catalog import backend_files
 from sdbackends.cli.app import app
 from sdbackends.errors import CatalogError, SdError
-from sdbackends.resources import pipelines_dir
+from sdbackends.matrix import demo
+from sdbackends.paths import pipelines_dir
 
 BACKEND = """\
 engine: eager
@@ -44,10 +46,10 @@ devices: [cpu]
 def test_a_backend_that_asks_for_what_cannot_be_installed_is_refused_by_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str, line: int, why: str
 ) -> None:
-    monkeypatch.setattr(resources, "backends_dir", lambda: tmp_path)
+    monkeypatch.setattr(paths, "backends_dir", lambda: tmp_path)
     (tmp_path / "mine.yaml").write_text(BACKEND.replace(old, new))
     with pytest.raises(CatalogError) as refused:
-        catalog.load("mine")
+        backend_files.load("mine")
     assert f"mine.yaml:{line}" in refused.value.where
     assert why in refused.value.why
 

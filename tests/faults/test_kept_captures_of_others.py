@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sdbackends import route
 from sdbackends.capture.store import CaptureStore
-from sdbackends.host.overlay import Overlay
+from sdbackends.host.patches import Patches
+from sdbackends.runtime import engine_pool, router
 from sdbackends.settings import BackendChoice, Settings
 from tests import tiny_models
 from tests.capture.tracing import graph_of
@@ -17,17 +17,17 @@ from tests.replay import ReplayEngine
 @pytest.fixture
 def session(tmp_path, monkeypatch):
     """A text encoder's call in a session of its own, over captures in `tmp_path`."""
-    monkeypatch.setattr(route, "create", lambda name, context: ReplayEngine())
+    monkeypatch.setattr(engine_pool, "create", lambda name, context: ReplayEngine())
     settings = Settings(backend=BackendChoice.parse("jax"), cache_dir=tmp_path)
 
     def call(clip: torch.nn.Module) -> torch.Tensor:
-        overlay = Overlay()
-        route.install(settings, overlay)
+        patches = Patches()
+        router.install(settings, patches)
         try:
             with torch.no_grad():
                 return clip(tiny_models.token_ids()).last_hidden_state
         finally:
-            overlay.undo()
+            patches.undo()
 
     return call
 

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 import torch
 
-from sdbackends import engines, route, say
+from sdbackends import engines, log
 from sdbackends.capture.graph import Graph
 from sdbackends.engines.base import EngineContext, MissingOp, ModuleEngine, Program
 from sdbackends.errors import BackendNotReadyError, BuildError, SdError
-from sdbackends.host.overlay import Overlay
-from sdbackends.in_words import in_words, text_of
+from sdbackends.host.patches import Patches
+from sdbackends.runtime import router
 from sdbackends.settings import BackendChoice, Settings
+from sdbackends.utils.error_text import in_words, text_of
 from sdbackends.worker.server import describe_error
 from tests import tiny_models
 from tests.replay import ReplayEngine
@@ -119,19 +120,19 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def session(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[Callable[..., None]]:
     """Begins a session on one of the engines above, which fails in a stage."""
-    overlay = Overlay()
-    say.forget()
+    patches = Patches()
+    log.forget()
 
     def begin(engine: str, stage: str, kind: type[Exception], **changes: Any) -> None:
         monkeypatch.setitem(engines.ENGINES, "jax", f"{__name__}:{engine}")
         monkeypatch.setattr(_Fault, "stage", stage)
         monkeypatch.setattr(_Fault, "kind", kind)
         choice = BackendChoice.parse("jax")
-        route.install(Settings(**{"backend": choice, "cache_dir": cache, **changes}), overlay)
+        router.install(Settings(**{"backend": choice, "cache_dir": cache, **changes}), patches)
 
     with torch.no_grad():
         yield begin
-    overlay.undo()
+    patches.undo()
 
 
 @pytest.mark.parametrize(

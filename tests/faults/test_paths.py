@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from sdbackends import environments, interpreters
+from sdbackends.catalog import environments, interpreters
 from sdbackends.cli import main, sd_mock
 from sdbackends.errors import UsageError
-from sdbackends.matrix.starting import without_places
-from sdbackends.resources import pipelines_dir
+from sdbackends.matrix.cell_command import without_places
+from sdbackends.paths import pipelines_dir
 from sdbackends.settings import Settings, own_backends
 
 VARIABLES = ("SD_CACHE_DIR", "SD_ENV_DIR", "SD_MEASURE", "SD_SURVEY")
@@ -35,7 +35,7 @@ def ended(monkeypatch, command, *words: str) -> object:
 def test_a_variable_is_refused_by_name(name, path):
     with pytest.raises(UsageError) as refused:
         Settings.from_environment({name: path})
-    assert name in str(refused.value) and "mend:" in str(refused.value)
+    assert name in str(refused.value) and "fix:" in str(refused.value)
     assert all(len(line) < 200 for line in str(refused.value).splitlines())
 
 
@@ -75,7 +75,7 @@ def test_an_environment_that_cannot_be_looked_at_is_not_ready(monkeypatch):
     monkeypatch.setenv("SD_ENV_DIR", PATHS["long below"])
     monkeypatch.setattr(environments, "platform_lacks", lambda environment: [])
     (lack,) = environments.lacks("oneflow")
-    assert "File name too long" in lack.why and "SD_ENV_DIR" in lack.mend
+    assert "File name too long" in lack.why and "SD_ENV_DIR" in lack.fix
     assert environments.version("oneflow") is None
 
 
@@ -99,14 +99,14 @@ class TestWithoutAHome:
     def test_the_environments_say_what_they_lack(self, monkeypatch, capsys):
         monkeypatch.setattr(environments, "platform_lacks", lambda environment: [])
         (lack,) = environments.lacks("oneflow")
-        assert "no home" in lack.why and "SD_ENV_DIR" in lack.mend
+        assert "no home" in lack.why and "SD_ENV_DIR" in lack.fix
         assert environments.version("oneflow") is None
         assert ended(monkeypatch, main, "env", "list") == 0
         assert ended(monkeypatch, main, "env", "create", "oneflow") != 0
 
     def test_the_cache_asks_for_a_folder(self, monkeypatch, capsys):
         assert ended(monkeypatch, main, "cache") == 2
-        assert "mend: export SD_CACHE_DIR=" in capsys.readouterr().err
+        assert "fix: export SD_CACHE_DIR=" in capsys.readouterr().err
 
     def test_pythons_and_places_are_found(self):
         assert list(interpreters._patterns())

@@ -11,8 +11,9 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 
-from sdbackends import route, say
-from sdbackends.host.overlay import Overlay
+from sdbackends import log
+from sdbackends.host.patches import Patches
+from sdbackends.runtime import engine_pool, router
 from sdbackends.settings import BackendChoice, Settings
 from tests.faults.test_answers import WRONG, Graphs
 
@@ -66,10 +67,10 @@ def test_every_picture_is_right(tiny_pipe_folder: Path, monkeypatch: pytest.Monk
     pipe = StableDiffusionPipeline.from_pretrained(tiny_pipe_folder)
     pipe.set_progress_bar_config(disable=True)
     expected = [drawn(pipe, seed) for seed in range(5)]
-    engine, overlay, wrong = Failing(), Overlay(), []
-    monkeypatch.setattr(route, "create", lambda name, context: engine)
-    say.forget()
-    route.install(Settings(backend=BackendChoice.parse("jax"), cache_dir=None), overlay)
+    engine, patches, wrong = Failing(), Patches(), []
+    monkeypatch.setattr(engine_pool, "create", lambda name, context: engine)
+    log.forget()
+    router.install(Settings(backend=BackendChoice.parse("jax"), cache_dir=None), patches)
     try:
         for number in range(PICTURES):
             if number % 100 == 0:  # the models are built anew, so that builds fail too
@@ -79,6 +80,6 @@ def test_every_picture_is_right(tiny_pipe_folder: Path, monkeypatch: pytest.Monk
             if not gap < 1e-4:
                 wrong.append((number, gap))
     finally:
-        overlay.undo()
+        patches.undo()
     assert not wrong
     assert sum(engine.faults.values()) > PICTURES * OFTEN, engine.faults

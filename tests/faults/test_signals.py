@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sdbackends import children, ending
+from sdbackends.utils import child_processes, termination
 from tests.worker.helpers import alive, eventually
 
 #: What a command runs: it has a child of its own, and does not end.
@@ -32,13 +32,15 @@ from pathlib import Path
 
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored
 signal.signal(signal.SIGINT, signal.default_int_handler)  # in a background job too
-from sdbackends import demo, environment_pythons, environments, resources
+from sdbackends import paths
+from sdbackends.catalog import environments, pythons
+from sdbackends.matrix import demo
 from sdbackends.cli import main
 
 demo.pipeline_script = lambda name: Path("hangs.py")
-environment_pythons.virtual = lambda base: [sys.executable, "hangs.py"]
+pythons.virtual = lambda base: [sys.executable, "hangs.py"]
 if "env" in sys.argv:
-    resources.backends_dir = lambda: Path("backends")
+    paths.backends_dir = lambda: Path("backends")
     environments.folder = lambda name: Path("made")
 main()
 """
@@ -110,7 +112,7 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     def kept(pid: int, number: int) -> None:
         numbers.append(number) if pid == os.getpid() else kill(pid, number)
 
-    monkeypatch.setattr(ending.os, "kill", kept)
+    monkeypatch.setattr(termination.os, "kill", kept)
     return numbers
 
 
@@ -125,15 +127,15 @@ def test_a_signal_waits_until_a_child_is_known(
         signal.raise_signal(signal.SIGTERM)
         return made[0]
 
-    monkeypatch.setattr(children.subprocess, "Popen", slow)
-    with ending.in_order():
-        children.run([sys.executable, "-c", "import time; time.sleep(600)"])
+    monkeypatch.setattr(child_processes.subprocess, "Popen", slow)
+    with termination.in_order():
+        child_processes.run([sys.executable, "-c", "import time; time.sleep(600)"])
     assert made[0].returncode == -signal.SIGKILL and ended == [signal.SIGTERM]
 
 
 def test_a_second_signal_does_not_disturb_the_tidying(ended: list[int]) -> None:
     done = []
-    with ending.in_order():
+    with termination.in_order():
         try:
             signal.raise_signal(signal.SIGTERM)
         finally:
@@ -147,7 +149,7 @@ def test_a_second_signal_does_not_disturb_the_tidying(ended: list[int]) -> None:
 def test_who_ignores_a_signal_goes_on(ended: list[int]) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with ending.in_order():
+        with termination.in_order():
             signal.raise_signal(signal.SIGHUP)
         assert ended == [] and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     finally:

@@ -10,10 +10,11 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sdbackends import route, say
+from sdbackends import log
 from sdbackends.capture.front_end import TracedModel
 from sdbackends.engines.weight_copies import Copies, WeightCopy
-from sdbackends.host.overlay import Overlay
+from sdbackends.host.patches import Patches
+from sdbackends.runtime import engine_pool, router
 from sdbackends.settings import BackendChoice, Settings
 from tests.replay import Behaviour, ReplayEngine
 from tests.scripts.in_threads import at_once
@@ -42,13 +43,13 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Slow]:
     """A session on an engine whose builds do not wait unless a test clears `go_on`."""
     engine = Slow(Behaviour())
     engine.go_on.set()
-    monkeypatch.setattr(route, "create", lambda name, context: engine)
-    say.forget()
-    overlay = Overlay()
-    route.install(Settings(backend=BackendChoice.parse("jax"), cache_dir=None), overlay)
+    monkeypatch.setattr(engine_pool, "create", lambda name, context: engine)
+    log.forget()
+    patches = Patches()
+    router.install(Settings(backend=BackendChoice.parse("jax"), cache_dir=None), patches)
     yield engine
     engine.go_on.set()
-    overlay.undo()
+    patches.undo()
 
 
 def test_first_calls_of_one_model_build_one_program(engine: Slow) -> None:

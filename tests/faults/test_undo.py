@@ -7,13 +7,15 @@ import types
 import pytest
 import torch
 
-from sdbackends import route, undoing
+from sdbackends import session as activate
 from sdbackends.engines.base import EngineContext
 from sdbackends.engines.inductor import InductorEngine
-from sdbackends.host import activate
-from sdbackends.host.activate import Session
-from sdbackends.host.overlay import Overlay
+from sdbackends.host.patches import Patches
+from sdbackends.runtime import engine_pool
+from sdbackends.runtime import router as route
+from sdbackends.session import Session
 from sdbackends.settings import BackendChoice, Settings
+from sdbackends.utils import undoing
 from tests import tiny_models
 from tests.replay import ReplayEngine
 
@@ -32,7 +34,7 @@ def fail(error: BaseException):
 
 @pytest.fixture
 def own_session():
-    """A session over nothing but the overlay that the test lays."""
+    """A session over nothing but the patches that the test lays."""
     session = Session(Settings())
     activate._stack.append(session)
     yield session
@@ -41,28 +43,28 @@ def own_session():
 
 
 @pytest.mark.parametrize("error", [RuntimeError("broken\nin two lines"), Wordless()])
-def test_the_other_steps_of_an_overlay_are_undone(error, capsys):
-    owner, overlay = types.SimpleNamespace(name="before"), Overlay()
-    overlay.set(owner, "name", "after")
-    overlay.on_undo("the broken one", fail(error))
-    overlay.set(owner, "other", "new")
-    overlay.undo()
-    assert vars(owner) == {"name": "before"} and overlay.changes == ()
+def test_the_other_steps_of_patches_are_undone(error, capsys):
+    owner, patches = types.SimpleNamespace(name="before"), Patches()
+    patches.set(owner, "name", "after")
+    patches.on_undo("the broken one", fail(error))
+    patches.set(owner, "other", "new")
+    patches.undo()
+    assert vars(owner) == {"name": "before"} and patches.changes == ()
     said = capsys.readouterr().err
     assert "the broken one could not be undone" in said and type(error).__name__ in said
 
 
 def test_ctrl_c_in_a_step_comes_when_all_is_undone():
-    owner, overlay = types.SimpleNamespace(name="before"), Overlay()
-    overlay.set(owner, "name", "after")
-    overlay.on_undo("a step", fail(KeyboardInterrupt()))
+    owner, patches = types.SimpleNamespace(name="before"), Patches()
+    patches.set(owner, "name", "after")
+    patches.on_undo("a step", fail(KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
-        overlay.undo()
+        patches.undo()
     assert owner.name == "before"
 
 
 def test_the_scripts_own_error_stays(own_session):
-    own_session.overlay.on_undo("a step", fail(RuntimeError("ours")))
+    own_session.patches.on_undo("a step", fail(RuntimeError("ours")))
     with pytest.raises(ZeroDivisionError), own_session:
         _ = 1 / 0
     assert activate.active() is None
@@ -90,15 +92,15 @@ def test_every_engine_and_program_is_closed(monkeypatch, tmp_path, capsys):
             closed.append(self)
             raise RuntimeError("an engine")
 
-    monkeypatch.setattr(route, "create", lambda name, context: Broken())
+    monkeypatch.setattr(engine_pool, "create", lambda name, context: Broken())
     before = torch.compile
-    overlay = Overlay()
+    patches = Patches()
     settings = Settings(backend=BackendChoice.parse("jax,unet=torch"), cache_dir=tmp_path)
-    router = route.install(settings, overlay)
-    router._engine("torch")
+    router = route.install(settings, patches)
+    router.engines.engine("torch")
     with torch.no_grad():
         tiny_models.clip_text()(tiny_models.token_ids())
-    overlay.undo()
+    patches.undo()
     assert len(closed) == 2 and torch.compile is before
     said = capsys.readouterr().err
     assert said.count("RuntimeError: an engine") == 2

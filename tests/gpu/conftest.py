@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 import torch
 
-from sdbackends.build import Builder
 from sdbackends.capture.store import CaptureStore
 from sdbackends.engines.base import EngineContext
-from sdbackends.programs import RoutedModel
+from sdbackends.runtime.build import Builder
+from sdbackends.runtime.program_cache import RoutedModel
 
 HERE = Path(__file__).parent
 #: What `program` builds: a module in, a call of it on the engine out.

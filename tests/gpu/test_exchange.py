@@ -34,7 +34,7 @@ def busy(place: torch.device, size: int = 2048) -> torch.Tensor:
 def test_what_torch_still_computes_is_there_for_jax(place: torch.device, jax_place: Any) -> None:
     import jax.numpy as jnp
 
-    from sdbackends.engines.jax.exchange import to_jax
+    from sdbackends.engines.jax.dlpack import to_jax
 
     generator = torch.Generator().manual_seed(0)
     size = 512 if place.type == "cpu" else 2048
@@ -48,7 +48,7 @@ def test_what_jax_still_computes_is_there_for_torch(place: torch.device, jax_pla
     import jax
     import jax.numpy as jnp
 
-    from sdbackends.engines.jax.exchange import to_torch
+    from sdbackends.engines.jax.dlpack import to_torch
 
     size = 256 if place.type == "cpu" else 2048
 
@@ -118,7 +118,7 @@ def test_a_weight_that_is_edited_or_moved(place: torch.device, program: Any) -> 
 
 
 def test_integers_that_do_not_fit_are_refused(place: torch.device, jax_place: Any) -> None:
-    from sdbackends.engines.jax.exchange import to_jax
+    from sdbackends.engines.jax.dlpack import to_jax
     from sdbackends.errors import RunError
 
     assert to_jax(torch.tensor([981], device=place), jax_place).dtype == "int32"

@@ -11,7 +11,7 @@ import torch
 
 import sdbackends
 from sdbackends.errors import NotFiniteError
-from sdbackends.resources import pipelines_dir
+from sdbackends.paths import pipelines_dir
 from tests.engines.calls import ready
 
 
@@ -56,11 +56,11 @@ def test_nan_of_a_later_call_is_found_afterwards(
     place: torch.device, program: Any, backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a GPU it is raised by the call after; on a CPU by the call itself."""
-    from sdbackends import programs
+    from sdbackends.runtime import program_cache
 
     module = ready(torch.nn.Linear(8, 8)).to(place)
     call, x = program(module, backend), torch.ones(2, 8, device=place)
-    run = programs._Answer._run
+    run = program_cache._Answer._run
 
     def spoil(one: Any, args: Any) -> Any:
         whole = one._program
@@ -72,7 +72,7 @@ def test_nan_of_a_later_call_is_found_afterwards(
 
     for _ in range(4):
         call(x)
-    monkeypatch.setattr(programs._Answer, "_run", spoil)
+    monkeypatch.setattr(program_cache._Answer, "_run", spoil)
 
     def several() -> None:
         for _ in range(20):

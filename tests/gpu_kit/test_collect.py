@@ -119,7 +119,7 @@ def test_lacking_tells_missing_and_unfit():
     assert lacking.installed()["pytest"] == pytest.__version__
 
 
-def test_no_wheels_and_missing_packages_end_with_the_mend(tmp_path, monkeypatch):
+def test_no_wheels_and_missing_packages_end_with_the_fix(tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match=r"no wheels[^$]*collect\.py"):
         run.install(tmp_path, tmp_path / "site")
     carried = tmp_path / "carried.json"

@@ -223,10 +223,10 @@ def test_when_the_time_is_over_the_rest_is_left(run) -> None:
 
 
 def test_every_item_has_a_module_and_every_backend_is_there() -> None:
-    from sdbackends import catalog
+    from sdbackends.catalog import backend_files
 
     own = collect.HERE / "first_run"
-    names = {path.stem for path in (own / "backends").glob("*.yaml")} | set(catalog.names())
+    names = {path.stem for path in (own / "backends").glob("*.yaml")} | set(backend_files.names())
     assert len({item.name for item in ITEMS}) == len(ITEMS)
     for item in ITEMS:
         assert (own / "work" / f"{item.work}.py").is_file()

@@ -8,9 +8,9 @@ import measure
 import pack
 import pytest
 
-from sdbackends.matrix import bench, machine, plan, run, store
-from sdbackends.matrix.book import Order
+from sdbackends.matrix import cell_runner, machine, plan, run, store
 from sdbackends.matrix.results import Cell, CellResult
+from sdbackends.matrix.results_writer import RunRequest
 
 COMMIT = "0123456789abcdef"
 
@@ -28,7 +28,7 @@ def here():
 def wrote(work: Path, name: str, here, commit: str, outcomes: dict[Cell, str]) -> Path:
     """A file of results in `work`."""
     matrix = plan.load(measure.FILE)
-    made = run.new_run(here, Order(matrix, (), True, work)).model_copy(
+    made = run.new_run(here, RunRequest(matrix, (), True, work)).model_copy(
         update={
             "commit": commit,
             "cells": tuple(
@@ -47,7 +47,7 @@ def asked(cells: tuple[Cell, ...], tmp_path: Path) -> measure.Slice:
     return measure.Slice(cells, True, 0.0, tmp_path, tmp_path / "out")
 
 
-def test_failures_that_may_be_mended_are_left_and_tried_once_a_slice(cells, here, tmp_path):
+def test_failures_that_may_be_fixed_are_left_and_tried_once_a_slice(cells, here, tmp_path):
     outcomes = ("ok", "not-installed", "crashed", "slow-limit", "wrong", "unsupported")
     given = dict(zip(cells, outcomes, strict=False))
     wrote(tmp_path, "one", here, COMMIT, given)
@@ -103,20 +103,20 @@ def test_the_end_of_a_failed_cells_log_is_kept(outcome, cells, tmp_path, monkeyp
 
     def measured(cell: Cell, *, folder: Path, **_: object) -> CellResult:
         (folder / "cached").mkdir(parents=True)
-        (folder / "log.txt").write_bytes(b"x" * 10 + b"first" * bench._LOG_END)
+        (folder / "log.txt").write_bytes(b"x" * 10 + b"first" * cell_runner._LOG_END)
         (folder / "cached" / "log.txt").write_text("second")
         return CellResult(cell=cell, outcome=outcome, reason="why" if outcome != "ok" else "")
 
-    monkeypatch.setattr(bench.measuring, "run", measured)
-    monkeypatch.setattr(bench.Bench, "_judged", lambda self, result, terms: result)
-    monkeypatch.setattr(bench.Bench, "_beside", lambda self, cell, terms: None)
+    monkeypatch.setattr(cell_runner.measuring, "run", measured)
+    monkeypatch.setattr(cell_runner.CellRunner, "_judged", lambda self, result, terms: result)
+    monkeypatch.setattr(cell_runner.CellRunner, "_beside", lambda self, cell, terms: None)
     logs = tmp_path / "logs"
-    with bench.Bench(plan.load(measure.FILE), quick=True, logs=logs) as one:
+    with cell_runner.CellRunner(plan.load(measure.FILE), quick=True, logs=logs) as one:
         one.measure(cell)
     if outcome == "ok":
         assert not logs.exists()
         return
     (kept,) = logs.iterdir()
     text = kept.read_text()
-    assert kept.stem == bench.slug(cell) and "firstfirst" in text and text.endswith("second")
-    assert len(text) <= bench._LOG_END + len("second") + 1
+    assert kept.stem == cell_runner.slug(cell) and "firstfirst" in text and text.endswith("second")
+    assert len(text) <= cell_runner._LOG_END + len("second") + 1

@@ -13,7 +13,7 @@ import slices
 from PIL import Image
 
 from sdbackends.matrix import plan
-from sdbackends.matrix.model import Matrix
+from sdbackends.matrix.config import Matrix
 from sdbackends.matrix.results import Cell
 
 NOTHING = slices.Known()

@@ -9,27 +9,26 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from sdbackends import say  # noqa: E402
-from sdbackends.host import activate  # noqa: E402
+from sdbackends import log, session  # noqa: E402
 from sdbackends.settings import BackendChoice, Settings  # noqa: E402
 
-Enable = Callable[..., activate.Session]
+Enable = Callable[..., session.Session]
 
 
 @pytest.fixture
 def enable() -> Iterator[Enable]:
     """`enable(rng="cuda", …)`: a session of the torch backend with these settings."""
 
-    def begin(**settings: Any) -> activate.Session:
-        return activate.enable(Settings(backend=BackendChoice("torch"), **settings))
+    def begin(**settings: Any) -> session.Session:
+        return session.enable(Settings(backend=BackendChoice("torch"), **settings))
 
-    say.forget()
+    log.forget()
     yield begin
-    activate.close_all()
+    session.close_all()
 
 
 @pytest.fixture
-def no_cuda(enable: Enable) -> activate.Session:
+def no_cuda(enable: Enable) -> session.Session:
     """A session with the CUDA stand-in."""
     if torch.cuda.is_available():
         pytest.skip("this machine has CUDA")

@@ -228,7 +228,7 @@ def test_export_sees_no_stand_in() -> None:
 def test_compile_sees_no_stand_in() -> None:
     script = """
     import torch
-    from sdbackends.host.activate import enable
+    from sdbackends.session import enable
     from sdbackends.settings import BackendChoice, Settings
     def f(x):
         zeros = torch.zeros(2) + torch.zeros_like(x) + x.new_zeros(2) + torch.arange(2) * 0

@@ -218,10 +218,11 @@ def enter_a_device() -> None:
 
 
 def test_a_second_session_notices_cuda_too(enable: Any) -> None:
-    from sdbackends.host import activate, cuda
+    from sdbackends import session
+    from sdbackends.host import cuda
 
     torch.zeros(1, device="cuda")
-    activate.close_all()
+    session.close_all()
     for use in (
         lambda: torch.zeros(1, device="cuda"),
         lambda: torch.zeros_like(X, device="cuda:0"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sdbackends.host.oneflow.mt19937 import Mt19937Stream
+from sdbackends.oneflow_host.mt19937 import Mt19937Stream
 
 SIZES = (16, 17, 31, 32, 100, 4 * 64 * 64, 100_003)
 

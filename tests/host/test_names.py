@@ -60,7 +60,7 @@ import json, sdbackends
 with sdbackends.use("torch", rng="cuda") as session:
     import diffusers, transformers
     own = ("torch.", "diffusers.", "transformers.")
-    paths = [name for name in dict.fromkeys(session.overlay.changes) if name.startswith(own)]
+    paths = [name for name in dict.fromkeys(session.patches.changes) if name.startswith(own)]
     # Not a function: the generators that torch makes for the GPUs that it finds.
     paths.remove("torch.cuda.default_generators")
     print(json.dumps({path: describe(find(path)) for path in paths}))

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from sdbackends.host import activate, precision
+from sdbackends import session as activate
+from sdbackends.host import precision
 
 diffusers = pytest.importorskip("diffusers")
 safetensors = pytest.importorskip("safetensors.torch")
@@ -306,11 +307,11 @@ def test_tensors_are_made_to_fit_a_substituted_model(
     model = torch.nn.Linear(2, 2).to("cuda", dtype)
     latents = torch.ones(1, 2, dtype=torch.float16)
     mixed, ids, step = torch.ones(1, 2), torch.ones(1, 2).long(), torch.tensor([999.0])
-    args, kwargs = precision.fitting(model, (latents, step), {"a": [mixed, ids], "b": None})
+    args, kwargs = precision.convert_inputs(model, (latents, step), {"a": [mixed, ids], "b": None})
     assert [t.dtype for t in args] == [dtype, torch.float32]
     assert [t.dtype for t in kwargs["a"]] == [dtype, torch.int64]
     same = torch.nn.Linear(2, 2)
-    assert precision.fitting(same, (mixed,), {})[0][0] is mixed
+    assert precision.convert_inputs(same, (mixed,), {})[0][0] is mixed
 
 
 @without_cuda
@@ -318,4 +319,4 @@ def test_tensors_of_a_script_without_cuda_stay(enable: Any) -> None:
     enable(precision=None)
     given = torch.ones(1, 2, dtype=torch.float16)
     assert not precision.substituted()
-    assert precision.fitting(torch.nn.Linear(2, 2), (given,), {})[0][0] is given
+    assert precision.convert_inputs(torch.nn.Linear(2, 2), (given,), {})[0][0] is given

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from sdbackends.host import activate
+from sdbackends import session as activate
 from sdbackends.host.philox import PhiloxStream
 
 

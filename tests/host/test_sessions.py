@@ -12,28 +12,29 @@ import pytest
 import torch
 
 import sdbackends
+from sdbackends import session
 from sdbackends.errors import UnknownBackendError, UsageError
-from sdbackends.host import activate, cuda
+from sdbackends.host import cuda
 
 
 def test_sessions_nest(enable: Any) -> None:
     to = torch.Tensor.to
     with enable(precision="fp32") as outer:
-        assert activate.active() is outer
+        assert session.active() is outer
         laid = torch.Tensor.to
         with enable(precision="bf16") as inner:
-            assert activate.active() is inner and torch.Tensor.to is laid
-        assert activate.active() is outer and cuda.is_laid() == cuda.is_missing()
-    assert activate.active() is None and not cuda.is_laid() and torch.Tensor.to is to
+            assert session.active() is inner and torch.Tensor.to is laid
+        assert session.active() is outer and cuda.is_applied() == cuda.is_missing()
+    assert session.active() is None and not cuda.is_applied() and torch.Tensor.to is to
 
 
 def test_closing_out_of_order_is_refused(enable: Any) -> None:
     outer, inner = enable(), enable()
     with pytest.raises(UsageError, match="later one"):
         outer.close()
-    assert activate.active() is inner
+    assert session.active() is inner
     sdbackends.disable()
-    assert activate.active() is None
+    assert session.active() is None
     outer.close()
     inner.close()
 
@@ -42,7 +43,7 @@ def test_an_unknown_backend_leaves_nothing() -> None:
     before = dict(vars(torch.cuda))
     with pytest.raises(UnknownBackendError, match="did you mean 'jax'"):
         sdbackends.use("jaxx")
-    assert activate.active() is None and dict(vars(torch.cuda)) == before
+    assert session.active() is None and dict(vars(torch.cuda)) == before
 
 
 def run(script: str, folder: Path) -> None:

@@ -32,7 +32,7 @@ OPTIONS = (
     "--no-first-run",
     "--no-pings",
 )
-MEND = (
+FIX = (
     "install one: apt-get install chromium, or playwright install chromium; or name it: "
     "SD_TEST_BROWSER=/path/to/chrome; or skip these tests: SD_TEST_BROWSER=none"
 )
@@ -48,7 +48,7 @@ def browser() -> Iterator[Browser]:
         from playwright.sync_api import Error, sync_playwright
     except ModuleNotFoundError:
         pytest.fail(
-            "no playwright to look at the report with\nmend: pip install playwright", pytrace=False
+            "no playwright to look at the report with\nfix: pip install playwright", pytrace=False
         )
     program = named or next(filter(None, map(shutil.which, NAMES)), None)
     with sync_playwright() as playwright:
@@ -63,7 +63,7 @@ def browser() -> Iterator[Browser]:
             finally:
                 started.close()
             return
-    pytest.fail(f"no browser to look at the report with: {why}\nmend: {MEND}", pytrace=False)
+    pytest.fail(f"no browser to look at the report with: {why}\nfix: {FIX}", pytrace=False)
 
 
 def _options() -> list[str]:

@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from sdbackends import resources
+from sdbackends import paths
 
 _PLUGINS = Path(__file__).parent / "plugins"
 NAMES = tuple(sorted(path.stem for path in (_PLUGINS / "backends").glob("*.yaml")))
@@ -15,7 +15,7 @@ NAMES = tuple(sorted(path.stem for path in (_PLUGINS / "backends").glob("*.yaml"
 def beside_the_true_ones(place: Path) -> Path:
     """A folder in `place` with all backends: those of sdbackends, and the faulty ones."""
     folder = place / "backends"
-    shutil.copytree(resources.backends_dir(), folder)
+    shutil.copytree(paths.backends_dir(), folder)
     for name in NAMES:
         shutil.copy(_PLUGINS / "backends" / f"{name}.yaml", folder)
     return folder

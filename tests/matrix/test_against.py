@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from sdbackends.errors import ResultsError
-from sdbackends.matrix import against
-from sdbackends.matrix.against import Change, Thresholds
+from sdbackends.matrix import regressions
+from sdbackends.matrix.regressions import Change, Thresholds
 from sdbackends.matrix.results import Agreement, CellResult, Difference, Outcome, Timings
 from tests.matrix import made_up
 
 
 def changes(old: CellResult, new: CellResult) -> list[Change]:
     later = made_up.run(new, started="2026-11-21T00:00:00Z")
-    return list(against.compare([made_up.run(old)], [later]).changes)
+    return list(regressions.compare([made_up.run(old)], [later]).changes)
 
 
 def agreement(error: float, **other: Any) -> Agreement:
@@ -119,7 +119,7 @@ def test_the_worst_comes_first() -> None:
     torch = made_up.cell(backend="torch")
     old = made_up.run(made_up.result(1.0), made_up.result(cell=torch))
     new = made_up.run(made_up.result(2.0), made_up.result(cell=torch, outcome="wrong"))
-    found = against.compare([old], [new])
+    found = regressions.compare([old], [new])
     assert [change.kind for change in found.changes] == ["wronger", "faster"]
     assert found.worse == 1
 
@@ -128,22 +128,22 @@ def test_cells_that_one_side_lacks_are_counted() -> None:
     torch, bf16 = made_up.cell(backend="torch"), made_up.cell(precision="bf16")
     old = made_up.run(made_up.result(), made_up.result(cell=torch))
     new = made_up.run(made_up.result(), made_up.result(cell=bf16))
-    found = against.compare([old], [new])
+    found = regressions.compare([old], [new])
     assert (found.both, found.gone, found.added, found.changes) == (1, 1, 1, ())
 
 
 def test_the_thresholds_decide_what_is_too_much() -> None:
     old, new = made_up.run(made_up.result(1.0)), made_up.run(made_up.result(0.8))
     for share, worse in ((0.1, 1), (0.3, 0)):
-        assert against.compare([old], [new], Thresholds(slower=share)).worse == worse
+        assert regressions.compare([old], [new], Thresholds(slower=share)).worse == worse
     old = made_up.run(made_up.result(agreement=agreement(1e-4)))
     new = made_up.run(made_up.result(agreement=agreement(3e-4)))
     for times, worse in ((2.0, 1), (4.0, 0)):
-        assert against.compare([old], [new], Thresholds(wronger=times)).worse == worse
+        assert regressions.compare([old], [new], Thresholds(wronger=times)).worse == worse
 
 
 def test_other_machines_cannot_be_compared() -> None:
     here = made_up.run(made_up.result())
     there = made_up.run(made_up.result(), machine=made_up.machine(name="h100", gpu="NVIDIA H100"))
     with pytest.raises(ResultsError, match="1 cells on zen5-4c; new: 1 cells on h100"):
-        against.compare([here], [there])
+        regressions.compare([here], [there])

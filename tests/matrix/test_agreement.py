@@ -10,11 +10,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from sdbackends.matrix import agreement, judging
+from sdbackends.launch.pipeline_scripts import pipeline_script
+from sdbackends.matrix import agreement, prompt_fidelity
 from sdbackends.matrix.agreement import compare
 from sdbackends.matrix.results import Difference, Tolerance
-from sdbackends.pipeline_scripts import pipeline_script
-from sdbackends.resources import pipelines_dir
+from sdbackends.paths import pipelines_dir
 from tests.matrix import made_up
 
 STRICT = Tolerance(part_max_relative=1e-3, image_max=3, min_psnr=45, reason="sums")
@@ -148,7 +148,7 @@ def test_every_picture_of_a_batch_counts(left: Left, pixels: NDArray[np.uint8]) 
 
 def test_the_judge_of_the_embedded_models(left: Left) -> None:
     def drawn(colour: str) -> NDArray[np.uint8]:
-        shapes = judging._tiny("shapes")
+        shapes = prompt_fidelity._tiny("shapes")
         scene = shapes.Scene("big", colour, "circle", "blue")
         return np.rint(shapes.render(scene)).astype(np.uint8)
 
@@ -166,4 +166,4 @@ def test_the_judge_of_the_embedded_models(left: Left) -> None:
 def test_every_pipeline_of_the_embedded_models_can_be_judged() -> None:
     for path in pipelines_dir().glob("[a-z]*.py"):
         embedded = '"tiny/' in pipeline_script(path.stem).read_text("utf-8")
-        assert (judging._asked(path.stem) is not None) == embedded, path.stem
+        assert (prompt_fidelity._asked(path.stem) is not None) == embedded, path.stem

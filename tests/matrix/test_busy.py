@@ -9,13 +9,13 @@ import time
 
 import pytest
 
-from sdbackends.matrix.busy import Others, Spent, spent
+from sdbackends.matrix.load_monitor import LoadMonitor, Spent, spent
 
 
 def share(own: float, cores: tuple[float, ...], usable: tuple[int, ...]) -> float:
     """What others took in ten seconds in which the cores worked so long, `own` of it for us."""
     readings = iter([Spent(5.0, (1.0,) * len(cores), 2.0)])
-    others = Others(lambda: next(readings), usable)
+    others = LoadMonitor(lambda: next(readings), usable)
     readings = iter([Spent(15.0, tuple(1.0 + core for core in cores), 2.0 + own)])
     return others.share()
 
@@ -40,7 +40,7 @@ def test_the_share_of_others(
 @pytest.mark.parametrize(("taken", "busy"), [(0.4, False), (3.0, True)])
 def test_from_one_twentieth_on_it_is_busy(taken: float, busy: bool) -> None:
     now = [Spent(0.0, (0.0,) * 4, 0.0), Spent(10.0, (taken, 0.0, 0.0, 0.0), 0.0)]
-    others = Others(lambda: now.pop(0), (0, 1, 2, 3))
+    others = LoadMonitor(lambda: now.pop(0), (0, 1, 2, 3))
     assert others.busy() is busy
 
 
@@ -54,7 +54,7 @@ def test_a_polite_process_of_somebody_else_is_seen() -> None:
         assert process.stdout is not None
         worker = int(process.stdout.readline())
         try:
-            others = Others()
+            others = LoadMonitor()
             time.sleep(2)
             assert others.share() > 0
             took = spent()

@@ -10,9 +10,9 @@ import psutil
 import pytest
 from PIL import Image
 
-from sdbackends import engines, resources
+from sdbackends import engines, paths
 from sdbackends.matrix import cell as measuring
-from sdbackends.matrix.reference import Reference
+from sdbackends.matrix.reference_process import Reference
 from sdbackends.matrix.results import Cell, CellResult
 from tests.matrix import faulty_backends
 
@@ -26,7 +26,7 @@ def plugins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in faulty_backends.variables(folder).items():
             patch.setenv(name, value)
-        patch.setattr(resources, "backends_dir", lambda: folder)
+        patch.setattr(paths, "backends_dir", lambda: folder)
         for name in faulty_backends.NAMES:
             patch.setitem(engines.ENGINES, name, "")
         yield

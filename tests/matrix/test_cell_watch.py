@@ -13,31 +13,31 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sdbackends.matrix import ending
-from sdbackends.matrix.ending import Ended
-from sdbackends.matrix.watch import Limits, Script
-from sdbackends.measure.record import Failure, Measured
+from sdbackends.matrix import failures
+from sdbackends.matrix.failures import CellFailed
+from sdbackends.matrix.measure.record import Failure, Measured
+from sdbackends.matrix.script_process import Limits, ScriptProcess
 
 #: What a script does to draw: the observer's side of the files, without an observer.
 DRAWS = """
 import os, sys, time
 from pathlib import Path
-from sdbackends.measure import turns
-from sdbackends.measure.record import Measured
+from sdbackends.matrix.measure import turn_taking
+from sdbackends.matrix.measure.record import Measured
 folder = Path(sys.argv[1])
 measured = Measured(phase="drawing")
 def draw(number, seconds=0.5):
-    turns.wait(folder, number)
+    turn_taking.wait(folder, number)
     measured.images.append(seconds)
     measured.write(folder)
 """
 
 
-def start(folder: Path, text: str, seconds: float = 60, size: int = 10**9) -> Script:
+def start(folder: Path, text: str, seconds: float = 60, size: int = 10**9) -> ScriptProcess:
     file = folder / "script.py"
     file.write_text(DRAWS + textwrap.dedent(text), "utf-8")
     command = [sys.executable, str(file), str(folder)]
-    return Script(command, dict(os.environ), folder, Limits(seconds, size), in_turn=True)
+    return ScriptProcess(command, dict(os.environ), folder, Limits(seconds, size), in_turn=True)
 
 
 def test_pictures_are_drawn_one_at_a_time(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_a_script_that_hangs_is_ended(tmp_path: Path) -> None:
     began = time.monotonic()
     with start(tmp_path, "draw(0)\ntime.sleep(99)", seconds=5) as script:
         script.draw(0)
-        with pytest.raises(Ended, match=r"not done after 5 s.*\(drawing\); it hangs") as ended:
+        with pytest.raises(CellFailed, match=r"not done after 5 s.*\(drawing\); it hangs") as ended:
             script.finish()
     assert ended.value.outcome == "slow-limit"
     assert time.monotonic() - began < 30
@@ -65,7 +65,7 @@ def test_a_script_that_hangs_is_ended(tmp_path: Path) -> None:
 def test_a_script_that_is_busy_does_not_hang(tmp_path: Path) -> None:
     with start(tmp_path, "draw(0)\nwhile True: pass", seconds=4) as script:
         script.draw(0)
-        with pytest.raises(Ended) as ended:
+        with pytest.raises(CellFailed) as ended:
             script.finish()
     assert ended.value.outcome == "slow-limit" and "hangs" not in ended.value.reason
 
@@ -86,12 +86,14 @@ def test_a_leak_is_ended_and_named(tmp_path: Path) -> None:
         draw(n)
     """
     with start(tmp_path, text, size=4 * 10**8) as script:
-        with pytest.raises(Ended, match=r"its limit is 400 MB.*it leaks: [34]\d MB more") as ended:
+        with pytest.raises(
+            CellFailed, match=r"its limit is 400 MB.*it leaks: [34]\d MB more"
+        ) as ended:
             draw_for_ever(script)
         assert ended.value.outcome == "out-of-memory"
 
 
-def draw_for_ever(script: Script) -> None:
+def draw_for_ever(script: ScriptProcess) -> None:
     for number in count():
         script.draw(number)
         time.sleep(0.15)
@@ -106,7 +108,7 @@ def test_memory_of_workers_counts_and_workers_end_too(tmp_path: Path) -> None:
     time.sleep(99)
     """
     with start(tmp_path, text, size=2 * 10**8) as script:
-        with pytest.raises(Ended) as ended:
+        with pytest.raises(CellFailed) as ended:
             script.draw(0)
         assert ended.value.outcome == "out-of-memory"
     assert not psutil.pid_exists(int((tmp_path / "child").read_text()))
@@ -117,14 +119,14 @@ def test_memory_of_workers_counts_and_workers_end_too(tmp_path: Path) -> None:
     [
         ("os.abort()", "crashed", "died of SIGABRT"),
         ("os.kill(os.getpid(), 9)", "out-of-memory", "killed from outside"),
-        ("sys.exit('error: no such model\\nmend: another')", "crashed", "error: no such model; m"),
+        ("sys.exit('error: no such model\\nfix: another')", "crashed", "error: no such model; f"),
         ("raise RuntimeError('DefaultCPUAllocator: can\\'t allocate memory')", "out-of-memory", ""),
         ("sys.exit(7)", "crashed", "exit code 7 and said nothing"),
         ("pass", "crashed", "before its last picture"),
     ],
 )
 def test_how_scripts_die(tmp_path: Path, text: str, outcome: str, words: str) -> None:
-    with start(tmp_path, text) as script, pytest.raises(Ended) as ended:
+    with start(tmp_path, text) as script, pytest.raises(CellFailed) as ended:
         script.draw(0)
     assert ended.value.outcome == outcome and words in ended.value.reason
 
@@ -142,7 +144,7 @@ def test_how_scripts_die(tmp_path: Path, text: str, outcome: str, words: str) ->
 )
 def test_failures_by_their_class(tmp_path: Path, kinds: tuple[str, ...], outcome: str) -> None:
     measured = Measured(failure=Failure(kinds, "unet failed\n  why:  it did"))
-    ended = ending.died(measured, 1, tmp_path / "log.txt")
+    ended = failures.died(measured, 1, tmp_path / "log.txt")
     assert ended.outcome == outcome
     own = "SdError" in kinds
     assert ended.reason == ("" if own else f"{kinds[0]}: ") + "unet failed; why: it did"
@@ -151,4 +153,4 @@ def test_failures_by_their_class(tmp_path: Path, kinds: tuple[str, ...], outcome
 def test_a_signal_after_a_failure_is_the_signal(tmp_path: Path) -> None:
     (tmp_path / "log.txt").touch()
     measured = Measured(failure=Failure(("ValueError",), "x"))
-    assert "SIGSEGV" in ending.died(measured, -signal.SIGSEGV, tmp_path / "log.txt").reason
+    assert "SIGSEGV" in failures.died(measured, -signal.SIGSEGV, tmp_path / "log.txt").reason

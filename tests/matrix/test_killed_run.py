@@ -51,7 +51,7 @@ def test_a_run_that_is_killed_leaves_no_process(tmp_path: Path) -> None:
     matrix = SmallMatrix(tmp_path, ("hanging",), limit=600)
     with matrix.start() as process:
         all_of_it = wait_for_the_hanging_cell(process)
-        assert len(all_of_it) >= 4  # itself, the reference, the cell, the keeper
+        assert len(all_of_it) >= 4  # itself, the reference, the cell, the reaper
         process.kill()
     assert not psutil.wait_procs(all_of_it, timeout=20)[1]
     assert list(matrix.temporary.iterdir()) == []

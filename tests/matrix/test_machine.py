@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sdbackends import resources
+from sdbackends import paths
 from sdbackends.matrix import machine
 
 
@@ -50,7 +50,7 @@ def test_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, gpu: 
     tool.write_text(f'#!/bin/sh\necho "{says}"\n')
     tool.chmod(tool.stat().st_mode | stat.S_IEXEC)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setattr("sdbackends.machine.gpu", lambda: True)
+    monkeypatch.setattr("sdbackends.catalog.requirements.gpu", lambda: True)
     here = machine.describe()
     if not gpu:
         assert (here.gpu, here.driver) == (None, None)
@@ -68,7 +68,7 @@ def test_the_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pipelines = tmp_path / "pipelines"
     pipelines.mkdir()
     (pipelines / "a.py").write_text("1")
-    monkeypatch.setattr(resources, "pipelines_dir", lambda: pipelines)
+    monkeypatch.setattr(paths, "pipelines_dir", lambda: pipelines)
     assert machine.commit().startswith("sdbackends ")
     git("init", "-q")
     git("add", ".")
@@ -80,5 +80,5 @@ def test_the_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (pipelines / "a.py").write_text("2")
     assert machine.commit() == f"{clean}+changes"
     # installed as a wheel into an environment inside a checkout of something else
-    monkeypatch.setattr(resources, "pipelines_dir", lambda: pipelines / "pipelines")
+    monkeypatch.setattr(paths, "pipelines_dir", lambda: pipelines / "pipelines")
     assert machine.commit().startswith("sdbackends ")

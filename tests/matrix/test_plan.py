@@ -9,12 +9,12 @@ import jsonschema
 import pytest
 import yaml
 
-from sdbackends import catalog
+from sdbackends.catalog import backend_files
 from sdbackends.errors import CatalogError
-from sdbackends.matrix import model, plan
-from sdbackends.matrix.model import Matrix
-from sdbackends.pipeline_scripts import pipeline_names
-from sdbackends.resources import matrix_file, pipelines_dir
+from sdbackends.launch.pipeline_scripts import pipeline_names
+from sdbackends.matrix import config, plan
+from sdbackends.matrix.config import Matrix
+from sdbackends.paths import matrix_file, pipelines_dir
 from tests.matrix.made_up import cell
 
 VARIANT = """\
@@ -62,7 +62,7 @@ def test_the_matrix_that_comes_along_can_be_run(quick: bool) -> None:
     assert {"torch", "compile", "jax"} <= {cell.backend for cell in found}
     assert len({cell.id for cell in found}) == len(found)
     for one in found:
-        assert one.pipeline in pipeline_names() and one.backend in catalog.names()
+        assert one.pipeline in pipeline_names() and one.backend in backend_files.names()
 
 
 def test_each_tolerance_has_its_reason() -> None:
@@ -79,11 +79,11 @@ def test_tolerances_part_right_engines_from_one_that_is_off_by_two_percent() -> 
 
 def test_the_schema_that_comes_along_is_that_of_the_records() -> None:
     shipped = matrix_file().with_suffix(".schema.json").read_text("utf-8")
-    assert shipped == model.schema(), "sdbackends matrix --schema > matrix.schema.json"
+    assert shipped == config.schema(), "sdbackends matrix --schema > matrix.schema.json"
 
 
 def test_the_schema_takes_what_the_records_take() -> None:
-    schema = json.loads(model.schema())
+    schema = json.loads(config.schema())
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(yaml.safe_load(matrix_file().read_text("utf-8")), schema)
     good = yaml.safe_load(GOOD)
@@ -97,7 +97,7 @@ def test_the_schema_takes_what_the_records_take() -> None:
 
 def test_schedulers_are_those_of_the_scripts() -> None:
     text = (pipelines_dir() / "_arguments.py").read_text("utf-8")
-    assert f"SCHEDULERS = {model.SCHEDULERS!s}".replace("'", '"') in text
+    assert f"SCHEDULERS = {config.SCHEDULERS!s}".replace("'", '"') in text
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_exclude_holds_for_included_cells_that_did_not_ask_for_it_themselves(
 def test_all_backends_and_the_best_device(tmp_path: Path) -> None:
     text = GOOD.replace("[jax, torch]", "all").replace("[cpu]", "[auto, cuda]")
     found = plan.cells(load(tmp_path, text), quick=True, device="cuda")
-    assert {cell.backend for cell in found} == set(catalog.names())
+    assert {cell.backend for cell in found} == set(backend_files.names())
     assert {cell.device for cell in found} == {"cuda"}
 
 
@@ -213,9 +213,9 @@ def test_narrowing(tmp_path: Path, narrow: dict[str, object], count: int) -> Non
 
 
 def test_a_size_is_width_by_height_as_everywhere() -> None:
-    assert model.size("640x512") == (512, 640)
-    assert model.size(512) == (512, 512)
-    assert "/640x512/" in cell(size=model.size("640x512")).id
+    assert config.size("640x512") == (512, 640)
+    assert config.size(512) == (512, 512)
+    assert "/640x512/" in cell(size=config.size("640x512")).id
 
 
 def test_special_terms_hold_for_the_cells_they_name(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sdbackends.errors import CatalogError
 from sdbackends.matrix import plan
-from sdbackends.resources import matrix_file
+from sdbackends.paths import matrix_file
 
 TEXT = matrix_file().read_text("utf-8")
 DATA = yaml.safe_load(TEXT)

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from sdbackends.matrix import probe
+from sdbackends.matrix import peak_probe
 from sdbackends.matrix.results import Ceilings
-from sdbackends.resources import shim_dir
+from sdbackends.paths import shim_dir
 
 
 @pytest.mark.slow
@@ -19,7 +19,7 @@ def test_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(shim_dir()))
     monkeypatch.setenv("SD_BACKEND", "no-such")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    found = probe.ceilings()
+    found = peak_probe.ceilings()
     assert {"fp32", "bf16"} <= set(found.matmul) and {"fp32", "bf16"} <= set(found.conv)
     # Any machine of the last twenty years: units are not off by a thousand.
     assert all(1e7 < rate < 1e15 for rate in (*found.matmul.values(), *found.conv.values()))
@@ -43,13 +43,13 @@ def test_a_probe_that_fails(
     def instead(_command: list[str], **options: object) -> object:
         return run([sys.executable, "-c", script], **options)  # type: ignore[call-overload]
 
-    monkeypatch.setattr(probe, "_LIMIT_SECONDS", 1.0 if "sleep" in script else 60.0)
+    monkeypatch.setattr(peak_probe, "_LIMIT_SECONDS", 1.0 if "sleep" in script else 60.0)
     monkeypatch.setattr(subprocess, "run", instead)
-    assert probe.ceilings() == Ceilings()
+    assert peak_probe.ceilings() == Ceilings()
     assert words in capsys.readouterr().err
 
 
 def test_fp32_is_fp32_as_in_the_cells(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SD_BACKEND", "jax")
-    env = probe._environment()
+    env = peak_probe._environment()
     assert env["NVIDIA_TF32_OVERRIDE"] == "0" and "SD_BACKEND" not in env

@@ -14,18 +14,18 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from sdbackends import catalog
+from sdbackends.catalog import backend_files
 from sdbackends.cli.app import app
 from sdbackends.errors import SdError, UsageError
 from sdbackends.matrix import plan, store
-from sdbackends.matrix.book import Order
 from sdbackends.matrix.ray import cluster, lost, shipping
 from sdbackends.matrix.ray import run as running
 from sdbackends.matrix.ray.cluster import Node
 from sdbackends.matrix.ray.job import Job, jobs
-from sdbackends.matrix.ray.shelf import Shelf
 from sdbackends.matrix.ray.task import Begun, Done
+from sdbackends.matrix.ray.writers import Shelf
 from sdbackends.matrix.results import Cell, CellResult
+from sdbackends.matrix.results_writer import RunRequest
 from tests.matrix import made_up
 from tests.matrix.test_plan import GOOD
 
@@ -38,10 +38,10 @@ def node(name: str, *accelerators: str, cpus: float = 4) -> Node:
 
 
 @pytest.fixture
-def order(tmp_path: Path) -> Order:
+def order(tmp_path: Path) -> RunRequest:
     (tmp_path / "mine.yaml").write_text(GOOD)
     matrix = plan.load(tmp_path / "mine.yaml")
-    return Order(matrix, (CPU, GPU), quick=True, output=tmp_path / "out", name="one")
+    return RunRequest(matrix, (CPU, GPU), quick=True, output=tmp_path / "out", name="one")
 
 
 def test_a_gpu_cell_is_a_job_for_each_accelerator() -> None:
@@ -66,7 +66,7 @@ def test_a_node_fits_what_it_has() -> None:
 
 
 def test_machines_of_a_kind_share_a_book_and_others_of_the_same_name_have_their_own(
-    order: Order,
+    order: RunRequest,
 ) -> None:
     shelf = Shelf(order)
     own = shelf.enter(node("a"), made_up.machine(), gpu=False)
@@ -81,13 +81,15 @@ def test_machines_of_a_kind_share_a_book_and_others_of_the_same_name_have_their_
         Shelf(order)
 
 
-def test_a_resumed_run_finds_its_books_and_what_absent_machines_have_done(order: Order) -> None:
+def test_a_resumed_run_finds_its_books_and_what_absent_machines_have_done(
+    order: RunRequest,
+) -> None:
     begun = Shelf(order)
     begun.enter(node("a"), made_up.machine(), gpu=False).add(made_up.result(), None)
     begun.enter(node("b"), made_up.machine(threads=2), gpu=False).add(
         made_up.result(cell=GPU), None
     )
-    shelf = Shelf(Order(order.matrix, order.cells, True, order.output, None, resume=True))
+    shelf = Shelf(RunRequest(order.matrix, order.cells, True, order.output, None, resume=True))
     book = shelf.enter(node("other id"), made_up.machine(threads=2), gpu=False)
     assert shelf.name == "one" and book.path.parent.name == "zen5-4c-2" and book.has(GPU)
     assert shelf.has(CPU, None), "the machine on which it was done is not there now"
@@ -102,7 +104,7 @@ class Cluster:
     answer: Callable[[Cell, str], Any]
     log: list[str] = field(default_factory=list)
 
-    def start(self, _: Any, cell: Cell, order: Order, *, options: Any, gpu: bool) -> list[Any]:
+    def start(self, _: Any, cell: Cell, order: RunRequest, *, options: Any, gpu: bool) -> list[Any]:
         where = options.get("bound", "a")
         self.log.append(f"{cell.backend} on {where} with {options.get('num_cpus')}")
         return [Begun(where), self.answer(cell, where)]
@@ -135,7 +137,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Cluster]:
     return make
 
 
-def loop(order: Order, machines: dict[str, Any], said: list[str]) -> running.Loop:
+def loop(order: RunRequest, machines: dict[str, Any], said: list[str]) -> running.Loop:
     shelf = Shelf(order)
 
     class Survey:
@@ -148,12 +150,12 @@ def loop(order: Order, machines: dict[str, Any], said: list[str]) -> running.Loo
     return running.Loop(order, "present", shelf, survey, said.append, said.append)
 
 
-def results(order: Order) -> list[CellResult]:
+def results(order: RunRequest) -> list[CellResult]:
     return [one for path in order.output.glob("*/*.json") for one in store.read(path).cells]
 
 
 def test_a_cell_that_kills_every_node_is_crashed_in_the_end(
-    order: Order, stand_in: Callable[..., Cluster], capsys: pytest.CaptureFixture[str]
+    order: RunRequest, stand_in: Callable[..., Cluster], capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = stand_in([node("a")], lambda *_: ray.exceptions.NodeDiedError("gone"))
     work = loop(order, {"a": made_up.machine()}, [])
@@ -166,7 +168,7 @@ def test_a_cell_that_kills_every_node_is_crashed_in_the_end(
 
 
 def test_cells_of_the_same_work_stay_on_one_kind_of_machine(
-    order: Order, stand_in: Callable[..., Cluster]
+    order: RunRequest, stand_in: Callable[..., Cluster]
 ) -> None:
     made = stand_in(
         [node("a"), node("b", cpus=8)],
@@ -186,7 +188,7 @@ def test_cells_of_the_same_work_stay_on_one_kind_of_machine(
 
 
 def test_without_a_node_that_could_run_it_the_run_ends_and_keeps_the_rest(
-    order: Order, stand_in: Callable[..., Cluster], capsys: pytest.CaptureFixture[str]
+    order: RunRequest, stand_in: Callable[..., Cluster], capsys: pytest.CaptureFixture[str]
 ) -> None:
     stand_in([node("a", cpus=0)], lambda *_: None)
     work = loop(order, {"a": made_up.machine()}, [])
@@ -219,7 +221,12 @@ def test_ray_s_errors_are_outcomes_of_the_cell() -> None:
 
 def test_sdbackends_is_shipped_whole(tmp_path: Path) -> None:
     whole = shipping.package(tmp_path)
-    for name in ("backends/jax.yaml", "shim/torch/__init__.py", "matrix.yaml", "matrix/bench.py"):
+    for name in (
+        "backends/jax.yaml",
+        "shim/torch/__init__.py",
+        "matrix.yaml",
+        "matrix/cell_runner.py",
+    ):
         assert (whole / name).is_file(), name
     assert (whole / "pipelines/stable_diffusion.py").is_file()
     assert not list(whole.rglob("__pycache__"))
@@ -232,7 +239,7 @@ def test_an_environment_is_made_only_when_asked_for(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(importlib.metadata, "requires", lambda _: needs)
     assert shipping.runtime_env("jax", "present") == {}
     packages = shipping.runtime_env("jax", "pip")["pip"]["packages"]
-    assert packages == [*catalog.load("jax").requirements, "pydantic<3,>=2.7", "psutil>=6"]
+    assert packages == [*backend_files.load("jax").requirements, "pydantic<3,>=2.7", "psutil>=6"]
 
 
 @pytest.fixture
@@ -259,13 +266,13 @@ def test_wrong_words_are_refused(words: list[str], says: str, tmp_path: Path) ->
     assert says in str(done.exception) and not (tmp_path / "out").exists()
 
 
-def test_where_no_cluster_answers_the_mend_starts_one(nothing_there: str) -> None:
+def test_where_no_cluster_answers_the_fix_starts_one(nothing_there: str) -> None:
     done = CliRunner().invoke(app, ["matrix", "--quick", "--ray", nothing_there])
     assert isinstance(done.exception, UsageError) and done.exception.exit_code == 2
     assert nothing_there in str(done.exception) and "ray start --head" in str(done.exception)
 
 
-def test_without_ray_the_mend_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_ray_the_fix_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "importable", lambda name: name != "ray")
     with pytest.raises(SdError, match=r"sdbackends\[ray\]"):
         cluster.check("auto")

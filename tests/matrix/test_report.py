@@ -15,7 +15,7 @@ from PIL import Image
 
 from sdbackends.errors import SdError
 from sdbackends.matrix import figures, report
-from sdbackends.matrix.report import csv_table, overview, page, pictures, scatter, words
+from sdbackends.matrix.report import csv_table, format, overview, page, scatter, thumbnails
 from sdbackends.matrix.report.rows import Row, rows
 from sdbackends.matrix.results import CellResult, Difference, Run
 from tests.matrix import samples
@@ -68,7 +68,7 @@ def test_a_failure_leaves_the_older_report(
     assert (tmp_path / "report.html").read_text() == "older"
 
 
-def test_a_missing_package_is_named_with_its_mend(
+def test_a_missing_package_is_named_with_its_fix(
     pairs: list[tuple[Run, Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "jinja2", None)
@@ -251,11 +251,11 @@ def test_tables_have_the_same_columns_in_each_line(shown: list[Row]) -> None:
 
 def test_one_wrong_pixel_of_a_million_is_seen() -> None:
     first, second = (Image.new("RGB", (1024, 1024), (9, 200, 90)) for _ in range(2))
-    equal = pictures.difference_map(first, second).convert("L").getextrema()
+    equal = thumbnails.difference_map(first, second).convert("L").getextrema()
     second.putpixel((700, 301), (9, 201, 90))
-    small = pictures.difference_map(first, second)
+    small = thumbnails.difference_map(first, second)
     dark, bright = small.convert("L").getextrema()
-    assert max(small.size) <= pictures.EDGE
+    assert max(small.size) <= thumbnails.EDGE
     assert equal == (dark, dark) and isinstance(bright, int) and bright >= dark + 15
 
 
@@ -265,10 +265,10 @@ def test_large_pictures_become_thumbnails(pairs: list[tuple[Run, Path]], tmp_pat
     path = tmp_path / (drawn.picture or "")
     path.parent.mkdir()
     Image.effect_noise((1024, 1024), 60).save(path)
-    (tile,) = pictures.tiles(
+    (tile,) = thumbnails.tiles(
         rows([(run.model_copy(update={"cells": (drawn,)}), tmp_path / "run.json")])
     )
-    head, _, data = pictures.data(tile.picture or Image.new("1", (1, 1))).partition(",")
+    head, _, data = thumbnails.data(tile.picture or Image.new("1", (1, 1))).partition(",")
     assert head == "data:image/webp;base64" and len(base64.b64decode(data)) < 40_000
 
 
@@ -278,7 +278,7 @@ def test_the_sheet_shows_every_picture_at_its_place(
     runs, files = zip(*pairs, strict=True)
     written = report.write(runs, tmp_path, files)
     assert "](pictures.webp)" in written.markdown.read_text("utf-8")
-    drawn = len(pictures.tiles(rows(pairs)))
+    drawn = len(thumbnails.tiles(rows(pairs)))
     with Image.open(tmp_path / "pictures.webp") as sheet:
         # The left half of a tile is one colour in the samples, but for a circle.
         red, _, blue = np.moveaxis(np.asarray(sheet.convert("RGB")), 2, 0)
@@ -286,7 +286,7 @@ def test_the_sheet_shows_every_picture_at_its_place(
 
 
 def test_a_picture_that_is_gone_is_said(pairs: list[tuple[Run, Path]], tmp_path: Path) -> None:
-    found = pictures.tiles(rows([(pairs[0][0], tmp_path / "run.json")]))
+    found = thumbnails.tiles(rows([(pairs[0][0], tmp_path / "run.json")]))
     assert found and all(tile.picture is None and "not beside" in tile.lacks for tile in found)
 
 
@@ -296,14 +296,14 @@ def test_a_truncated_picture_is_no_end(pairs: list[tuple[Run, Path]], tmp_path: 
     target = tmp_path / (drawn.picture or "")
     target.parent.mkdir()
     target.write_bytes((file.parent / (drawn.picture or "")).read_bytes()[:100])
-    (tile,) = pictures.tiles(
+    (tile,) = thumbnails.tiles(
         rows([(run.model_copy(update={"cells": (drawn,)}), tmp_path / "run.json")])
     )
     assert tile.picture is None and tile.lacks
 
 
 def test_differences_are_from_fp32_whatever_the_precision(shown: list[Row]) -> None:
-    tiles = pictures.tiles(shown)
+    tiles = thumbnails.tiles(shown)
     references = [tile for tile in tiles if tile.is_reference]
     assert {tile.row.cell.precision for tile in references} == {"fp32"}
     assert all(tile.difference for tile in tiles if not tile.is_reference)
@@ -361,4 +361,4 @@ def test_a_run_without_a_measured_cell_has_a_report(pairs: list[tuple[Run, Path]
     [(None, "–"), (0, "0"), (0.012345, "0.0123"), (1.0, "1.00"), (99.96, "100"), (1234.5, "1,234")],
 )
 def test_three_digits_count(value: float | None, text: str) -> None:
-    assert words.number(value) == text
+    assert format.number(value) == text

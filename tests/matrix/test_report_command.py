@@ -74,7 +74,7 @@ def test_pictures_are_found_from_wherever_the_command_runs(
 
 @pytest.mark.parametrize("word", ["nothing", "results/*.yaml", "/nowhere/*.json"])
 def test_words_that_mean_no_file_are_refused(results: Path, word: str) -> None:
-    with pytest.raises(UsageError, match=r"no results to report on.*\n.*mend: sdbackends matrix"):
+    with pytest.raises(UsageError, match=r"no results to report on.*\n.*fix: sdbackends matrix"):
         run(word)
     assert not Path("out").exists()
 
@@ -156,7 +156,7 @@ def test_a_document_keeps_its_line_ends_its_mode_and_its_link(results: Path) -> 
 
 def test_a_folder_that_cannot_be_written_is_said(results: Path) -> None:
     Path("taken").write_text("a file")
-    with pytest.raises(UsageError, match=r"cannot be written(.|\n)*mend: name another folder"):
+    with pytest.raises(UsageError, match=r"cannot be written(.|\n)*fix: name another folder"):
         run("-o", "taken")
 
 
@@ -219,7 +219,7 @@ def test_damaged_results_are_refused_and_nothing_is_written(
     old, new = (bad, good) if side == "old" else (good, bad)
     with pytest.raises(ResultsError, match=f"bad.json.*{damage}") as error:
         run("--against", old, new, "-o", "made")
-    assert error.value.exit_code == 2 and error.value.mend and str(bad) in error.value.where
+    assert error.value.exit_code == 2 and error.value.fix and str(bad) in error.value.where
     assert {path: path.read_bytes() for path in Path("made").iterdir()} == before
 
 

@@ -71,7 +71,7 @@ def test_a_machine_without_a_browser_is_told_how_to_have_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SD_TEST_BROWSER", "/nowhere/chrome")
-    with pytest.raises(pytest.fail.Exception, match=r"mend: .*SD_TEST_BROWSER=none"), browser():
+    with pytest.raises(pytest.fail.Exception, match=r"fix: .*SD_TEST_BROWSER=none"), browser():
         pass
     monkeypatch.setenv("SD_TEST_BROWSER", "none")
     with pytest.raises(pytest.skip.Exception, match="has no browser"), browser():

@@ -14,10 +14,9 @@ from typer.testing import CliRunner
 
 from sdbackends.cli.app import app
 from sdbackends.errors import UsageError
-from sdbackends.matrix import bench, plan, run, starting, store
-from sdbackends.matrix.book import Order
-from sdbackends.matrix.ending import Ended
-from sdbackends.matrix.model import Matrix
+from sdbackends.matrix import cell_command, cell_runner, plan, run, store
+from sdbackends.matrix.config import Matrix
+from sdbackends.matrix.failures import CellFailed
 from sdbackends.matrix.results import (
     Agreement,
     Ceilings,
@@ -27,6 +26,7 @@ from sdbackends.matrix.results import (
     Outcome,
     Timings,
 )
+from sdbackends.matrix.results_writer import RunRequest
 from sdbackends.matrix.run import Finished
 from tests.matrix.test_plan import GOOD
 
@@ -77,13 +77,13 @@ def workshop(monkeypatch: pytest.MonkeyPatch) -> Workshop:
         def close(self) -> None:
             stands_in.closed += 1
 
-    monkeypatch.setattr(bench.measuring, "run", stands_in.run)
-    monkeypatch.setattr(bench.agreement, "compare", stands_in.compare)
-    monkeypatch.setattr(bench, "Reference", Reference)
-    monkeypatch.setattr(bench, "refusal", lambda cell: None)
+    monkeypatch.setattr(cell_runner.measuring, "run", stands_in.run)
+    monkeypatch.setattr(cell_runner.agreement, "compare", stands_in.compare)
+    monkeypatch.setattr(cell_runner, "Reference", Reference)
+    monkeypatch.setattr(cell_runner, "refusal", lambda cell: None)
     monkeypatch.setattr(run, "refusal", lambda cell: None)
     monkeypatch.setattr(run.machine, "describe", lambda: HERE)
-    monkeypatch.setattr(run.probe, "ceilings", lambda: Ceilings(copy_bytes=1.0))
+    monkeypatch.setattr(run.peak_probe, "ceilings", lambda: Ceilings(copy_bytes=1.0))
     return stands_in
 
 
@@ -95,7 +95,7 @@ def matrix(tmp_path: Path) -> Matrix:
 
 def go(matrix: Matrix, output: Path, **more: Any) -> Finished:
     cells = plan.cells(matrix, quick=True, **more.pop("narrow", {}))
-    order = Order(matrix, cells, quick=True, output=output, **more)
+    order = RunRequest(matrix, cells, quick=True, output=output, **more)
     return run.run(order, doing=lambda _: None, done=lambda _: None)
 
 
@@ -203,7 +203,7 @@ def test_a_name_that_is_taken_and_a_run_of_another_kind_are_refused(
     before = path.read_bytes()
     with pytest.raises(UsageError, match="there is a run one already"):
         go(matrix, tmp_path, name="one")
-    order = Order(matrix, plan.cells(matrix), False, tmp_path, name="one", resume=True)
+    order = RunRequest(matrix, plan.cells(matrix), False, tmp_path, name="one", resume=True)
     with pytest.raises(UsageError, match="a quick one"):
         run.run(order, doing=lambda _: None, done=lambda _: None)
     assert path.read_bytes() == before
@@ -282,13 +282,13 @@ def test_each_cells_command_selects_that_cell(
     workshop: Workshop, quick: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sdbackends.matrix.starting.refusal", lambda cell: None)
+    monkeypatch.setattr("sdbackends.matrix.cell_command.refusal", lambda cell: None)
     text = GOOD.replace("[embedded]", '["./a folder", embedded]').replace("[cpu]", "[auto, cuda]")
     (tmp_path / "my own.yaml").write_text(text)
     for file in (None, Path("my own.yaml"), tmp_path / "my own.yaml"):
         cells = plan.cells(plan.load(file), quick=quick)
         for cell in (cells[0], cells[-1]):
-            words = shlex.split(starting.again(cell, quick=quick, file=file))
+            words = shlex.split(cell_command.again(cell, quick=quick, file=file))
             assert ("--quick" in words) == quick
             done = CliRunner().invoke(app, [*words[1:], "--list"])
             assert done.output.split(maxsplit=1)[1].strip() == cell.id
@@ -298,7 +298,7 @@ def test_a_cell_of_another_machine_is_found_where_auto_is_another_device(
     workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "mine.yaml").write_text(GOOD.replace("[cpu]", "[auto]"))
-    monkeypatch.setattr(plan.machine, "device", lambda: "cpu")
+    monkeypatch.setattr(plan.requirements, "device", lambda: "cpu")
     there = "stable_diffusion/embedded/jax/bf16/64x64/b1/s20/ddim/cuda"
     (cell,) = plan.cells(plan.load(tmp_path / "mine.yaml"), ids=[there])
     assert cell.id == there
@@ -317,7 +317,7 @@ def test_what_could_not_be_installed_is_a_line_of_the_results(
     workshop: Workshop, command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     into = [*command, "--name", "x", "--resume"]
-    refused = Ended("unsupported", "jax has no bf16")
+    refused = CellFailed("unsupported", "jax has no bf16")
     monkeypatch.setattr(run, "refusal", lambda cell: refused if cell.precision == "bf16" else None)
     words = ["--backend", "jax", "--not-installed", "there is no wheel for it"]
     done = CliRunner().invoke(app, [*into, *words])

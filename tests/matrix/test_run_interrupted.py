@@ -31,10 +31,10 @@ quick: *part
 START = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from sdbackends.matrix import machine, probe
+from sdbackends.matrix import machine, peak_probe
 from sdbackends.matrix.results import Ceilings
 machine.commit = lambda: "abc"
-probe.ceilings = lambda: Ceilings(copy_bytes=1.0)
+peak_probe.ceilings = lambda: Ceilings(copy_bytes=1.0)
 sys.argv[0] = "sdbackends"
 from sdbackends.cli import main
 main()

@@ -57,7 +57,7 @@ def test_what_makes_figures_incomparable_is_refused(now: dict[str, Any], why: st
         resuming.gone_on(PATH, run(), run(**now))
     assert why in error.value.why
     assert error.value.where == str(PATH)
-    assert "--resume" in error.value.mend and error.value.exit_code == 2
+    assert "--resume" in error.value.fix and error.value.exit_code == 2
 
 
 def test_every_difference_is_named_at_once() -> None:

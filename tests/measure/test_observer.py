@@ -15,16 +15,18 @@ import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline
 
-from sdbackends.host import activate
-from sdbackends.measure import record, turns
+from sdbackends import session
+from sdbackends.matrix.measure import observe_sessions, record, turn_taking
 from sdbackends.settings import BackendChoice, Settings
+
+observe_sessions()
 
 
 @pytest.fixture
 def measured(tmp_path: Path) -> Iterator[Path]:
     """A folder into which this process is measured."""
-    turns.prepare(tmp_path, in_turn=False)
-    with activate.enable(Settings(BackendChoice("torch"), measure=tmp_path)):
+    turn_taking.prepare(tmp_path, in_turn=False)
+    with session.enable(Settings(BackendChoice("torch"), measure=tmp_path)):
         yield tmp_path
 
 
@@ -65,7 +67,7 @@ def test_flops_are_twice_as_many_for_two_pictures(measured: Path, tiny_pipe_fold
     one = StableDiffusionPipeline.from_pretrained(tiny_pipe_folder)
     draw(one)
     alone = record.read(measured).flops
-    with activate.enable(Settings(BackendChoice("torch"), measure=measured)):
+    with session.enable(Settings(BackendChoice("torch"), measure=measured)):
         draw(StableDiffusionPipeline.from_pretrained(tiny_pipe_folder), num_images_per_prompt=2)
     both = record.read(measured).flops
     assert alone["step"] > 0 and both["step"] == 2 * alone["step"]
@@ -73,8 +75,8 @@ def test_flops_are_twice_as_many_for_two_pictures(measured: Path, tiny_pipe_fold
 
 
 def test_flops_are_not_counted_where_they_are_known(tmp_path: Path, tiny_pipe_folder: Path) -> None:
-    turns.prepare(tmp_path, in_turn=False, count=False)
-    with activate.enable(Settings(BackendChoice("torch"), measure=tmp_path)):
+    turn_taking.prepare(tmp_path, in_turn=False, count=False)
+    with session.enable(Settings(BackendChoice("torch"), measure=tmp_path)):
         draw(StableDiffusionPipeline.from_pretrained(tiny_pipe_folder))
     found = record.read(tmp_path)
     assert found.flops == {} and len(found.images) == 1 and found.weights
@@ -86,7 +88,7 @@ def test_the_capture_is_a_part_of_each_build(
 ) -> None:
     pytest.importorskip(package)
     chosen = BackendChoice.parse(choice, where="here")
-    with activate.enable(Settings(chosen, measure=tmp_path, fallback="error")):
+    with session.enable(Settings(chosen, measure=tmp_path, fallback="error")):
         draw(StableDiffusionPipeline.from_pretrained(tiny_pipe_folder))
     builds = [build for build in record.read(tmp_path).builds if build.seconds > 0.1]
     assert len(builds) == (3 if choice == "jax" else 1)
@@ -99,7 +101,7 @@ def test_flops_of_whole_models_are_those_of_attention_in_single_products(
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
-    from sdbackends.measure.flops import Call
+    from sdbackends.matrix.measure.flops import Call
 
     pipe = StableDiffusionPipeline.from_pretrained(tiny_pipe_folder)
     latents, words = torch.zeros(2, 4, 16, 16), torch.zeros(2, 77, 16)
@@ -115,7 +117,7 @@ def test_flops_of_whole_models_are_those_of_attention_in_single_products(
 
 
 def test_attention_is_counted() -> None:
-    from sdbackends.measure.flops import Call
+    from sdbackends.matrix.measure.flops import Call
 
     class Attention(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -137,7 +139,7 @@ def test_a_failure_is_kept_and_raised(measured: Path, tiny_pipe_folder: Path) ->
 def test_nothing_is_left_behind(tmp_path: Path, tiny_pipe_folder: Path) -> None:
     pipe = StableDiffusionPipeline.from_pretrained(tiny_pipe_folder)
     before = attributes()
-    with activate.enable(Settings(BackendChoice("torch"), measure=tmp_path)):
+    with session.enable(Settings(BackendChoice("torch"), measure=tmp_path)):
         StableDiffusionPipeline.from_pretrained(tiny_pipe_folder)
         inside = attributes()
     assert all(inside[name] is not kept for name, kept in before.items())
@@ -148,7 +150,7 @@ def test_nothing_is_left_behind(tmp_path: Path, tiny_pipe_folder: Path) -> None:
 
 def test_without_the_variable_nothing_is_laid(tiny_pipe_folder: Path) -> None:
     before = attributes()
-    with activate.enable(Settings(BackendChoice("torch"))):
+    with session.enable(Settings(BackendChoice("torch"))):
         StableDiffusionPipeline.from_pretrained(tiny_pipe_folder)
         assert vars(StableDiffusionPipeline)["__call__"] is before["pipeline"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sdbackends import environments
+from sdbackends.catalog import environments
 from sdbackends.engines.base import EngineContext
 from sdbackends.engines.oneflow.engine import OneflowEngine
 
@@ -18,7 +18,7 @@ def oneflow_python() -> Path:
     lacks = environments.lacks("oneflow")
     python = environments.interpreter("oneflow")
     if lacks or python is None:
-        words = "; ".join(f"{lack.why} (mend: {lack.mend})" for lack in lacks)
+        words = "; ".join(f"{lack.why} (fix: {lack.fix})" for lack in lacks)
         pytest.fail(f"the environment of OneFlow is not ready: {words or 'no interpreter'}")
     return python
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sdbackends.capture.direct import weights_of
-from sdbackends.engines.oneflow.weights import Home
+from sdbackends.engines.oneflow.weights import SharedWeight
 from sdbackends.errors import RunError
 from tests.engines import edits
 from tests.engines.calls import Call
@@ -43,7 +43,7 @@ def rebind(built: Built, call: Call) -> None:
     built.program.rebind(weights_of(call.module, built.capture.graph))
 
 
-def homes_of(built: Built) -> dict[str, Home]:
+def homes_of(built: Built) -> dict[str, SharedWeight]:
     pairs = zip(built.capture.graph.weights, built.program._homes, strict=True)
     return {value.key: home for value, home in pairs}
 

@@ -66,7 +66,7 @@ def host(host_python: str | None, tmp_path: Path) -> Host:
     if host_python is None:
         pytest.fail(
             "SD_TEST_HOST_PYTHONS names no Python with oneflow and without torch; "
-            "mend: nox -s tests-oneflow, which makes them",
+            "fix: nox -s tests-oneflow, which makes them",
             pytrace=False,
         )
     assert host_python is not None

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sdbackends.resources import pipelines_dir
+from sdbackends.paths import pipelines_dir
 from tests.oneflow_host.conftest import Host
 from tests.scripts import RunScript
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from sdbackends.check import check
-from sdbackends.check.findings import PLACEHOLDER
-from sdbackends.check.oracle import OneFlowOracle
-from sdbackends.resources import pipelines_dir
+from sdbackends.oneflow_host.check import check
+from sdbackends.oneflow_host.check.findings import PLACEHOLDER
+from sdbackends.oneflow_host.check.oneflow_query import OneFlowOracle
+from sdbackends.paths import pipelines_dir
 
 SCRIPT = """\
 import torch
@@ -54,7 +54,7 @@ def test_the_pipeline_needs_nothing_itself() -> None:
 
 
 def test_a_placeholder_is_told_from_an_import_that_fails() -> None:
-    from sdbackends.host.oneflow.placeholders import PLACEHOLDERS
+    from sdbackends.oneflow_host.placeholders import PLACEHOLDERS
 
     name = min(PLACEHOLDERS)
     with OneFlowOracle() as oracle:
@@ -77,7 +77,7 @@ def test_what_the_host_is_tried_with_can_be_imported() -> None:
     """In the Pythons of `nox -s tests-oneflow` that have diffusers and no torch."""
     pythons = os.environ.get("SD_TEST_HOST_PYTHONS", "")
     if not pythons:
-        pytest.fail("no Python with OneFlow and diffusers is named; mend: nox -s tests-oneflow")
+        pytest.fail("no Python with OneFlow and diffusers is named; fix: nox -s tests-oneflow")
     code = "from sdbackends.cli import sd_mock; sd_mock()"
     script = str(pipelines_dir() / "stable_diffusion.py")
     for python in pythons.split(os.pathsep):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sdbackends.resources import pipelines_dir
+from sdbackends.paths import pipelines_dir
 from tests.oneflow_host.conftest import Host
 
 UNET = str(pipelines_dir() / "tiny" / "sd" / "unet")
@@ -10,7 +10,7 @@ UNET = str(pipelines_dir() / "tiny" / "sd" / "unet")
 BEGIN = """
 import sys
 import torch, diffusers, oneflow
-from sdbackends.host.oneflow import graphs
+from sdbackends.oneflow_host import graphs
 
 
 unet = diffusers.UNet2DConditionModel.from_pretrained(sys.argv[1])
@@ -65,10 +65,10 @@ def test_shapes_strides_and_weights(host: Host) -> None:
 def test_above_the_memory_limit_it_runs_eagerly_and_says_so(host: Host) -> None:
     limited = """
 import sys
-from sdbackends.host.overlay import Overlay
-from sdbackends.host.oneflow import session
-overlay = Overlay()
-session.lay(overlay, {"graph_memory_limit": "1 MB"})
+from sdbackends.host.patches import Patches
+from sdbackends.oneflow_host import session
+patches = Patches()
+session.apply(patches, {"graph_memory_limit": "1 MB"})
 """
     script = limited + BEGIN + "print(all(error(*inputs(1, 8)) == 0 for _ in range(3)))"
     done = host.run(script, UNET, shim=False)

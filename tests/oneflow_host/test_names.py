@@ -65,7 +65,7 @@ def test_questions_are_answered_honestly(host: Host) -> None:
 def test_the_oracle_agrees(host: Host) -> None:
     script = """
     import json, sys
-    from sdbackends.host.oneflow.names import lacking
+    from sdbackends.oneflow_host.names import lacking
     print(json.dumps({name: lacking(name) for name in json.loads(sys.argv[1])}))
     """
     answers = json.loads(host.says(script, json.dumps([*THERE, *MISSING]))[-1])

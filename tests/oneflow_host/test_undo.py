@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from sdbackends.resources import pipelines_dir
+from sdbackends.paths import pipelines_dir
 from tests.oneflow_host.conftest import Host
 
 SCRIPT = """
 import importlib.metadata, sys
 import numpy as np
 import oneflow, safetensors, safetensors.numpy
-import sdbackends, sdbackends.host.activate, sdbackends.host.oneflow.loading
-import sdbackends.host.oneflow.graphs, sdbackends.host.oneflow.safetensors_bridge
+import sdbackends, sdbackends.session, sdbackends.oneflow_host.loading
+import sdbackends.oneflow_host.graphs, sdbackends.oneflow_host.safetensors_bridge
 
 def state():
     ours = ("torch", "safetensors", "oneflow")

@@ -70,7 +70,7 @@ def test_on_a_python_without_oneflow(tmp_path: Path) -> None:
     assert sys.version_info[:2] != (3, 10)
     done = Interpreter(tmp_path).run("import torch", SD_BACKEND="oneflow-host")
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "it needs Python ==3.10.*, this is" in done.stderr and "mend:" in done.stderr
+    assert "it needs Python ==3.10.*, this is" in done.stderr and "fix:" in done.stderr
 
 
 def test_the_numbers_and_the_memory_limit(host: Host) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch.utils import _pytree as pytree
 
-from sdbackends.capture.graph import Graph, Node, Ref, TensorSpec, Value, Word
+from sdbackends.capture.graph import Graph, Node, Ref, TensorSpec, TorchConstant, Value
 from tests.opinfo.database import Sample
 from tests.opinfo.tracing import Traced
 
@@ -51,7 +51,7 @@ def _function(overload: str) -> Any:
 def _argument(leaf: Any, refs: Any) -> Any:
     if isinstance(leaf, torch.Tensor):
         return next(refs)
-    return Word("dtype", _name(leaf)) if isinstance(leaf, torch.dtype) else leaf
+    return TorchConstant("dtype", _name(leaf)) if isinstance(leaf, torch.dtype) else leaf
 
 
 def _tuples(value: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sdbackends.engines.jax.engine import JaxEngine
-from sdbackends.engines.jax.lowering.fft import COMPLEX
+from sdbackends.engines.jax.ops.fft import COMPLEX
 from tests.opinfo import witnesses
 from tests.opinfo.database import COMPLEX_DTYPES, Sample, samples
 from tests.opinfo.suite import run_traced

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from sdbackends.engines.jax.engine import JaxEngine
-from sdbackends.engines.jax.lowering import LOWERINGS
+from sdbackends.engines.jax.ops import LOWERINGS
 from tests import known_failures
 from tests.opinfo import witnesses
 from tests.opinfo.bounded import Bounded

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 
-from sdbackends.engines.jax.lowering import LOWERINGS
+from sdbackends.engines.jax.ops import LOWERINGS
 from tests.opinfo import witnesses
 from tests.opinfo.database import DTYPES, opinfos, samples
 from tests.opinfo.tracing import WAYS, Way, traced

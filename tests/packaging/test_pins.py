@@ -8,7 +8,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from sdbackends import catalog, environments
+from sdbackends.catalog import backend_files, environments
 
 tomllib = pytest.importorskip("tomllib")  # from Python 3.11 on
 
@@ -40,9 +40,9 @@ def pinned(package: str, pins: list[Requirement] = PINS) -> str | None:
     return None
 
 
-@pytest.mark.parametrize("name", catalog.names())
+@pytest.mark.parametrize("name", backend_files.names())
 def test_backends_name_the_tested_versions(name: str) -> None:
-    backend = catalog.load(name)
+    backend = backend_files.load(name)
     pins = ON_ONEFLOW if backend.host == "oneflow" else PINS
     for line in backend.requirements:
         wanted = Requirement(line)

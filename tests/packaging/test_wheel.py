@@ -98,7 +98,7 @@ def test_the_commands_answer(installed: Installed) -> None:
 
 def test_a_script_enters_through_its_shim(installed: Installed) -> None:
     pytest.importorskip("torch")
-    script = "import torch, sdbackends.host.activate as a; print(a.active().settings.backend.names)"
+    script = "import torch, sdbackends.session as a; print(a.active().settings.backend.names)"
     done = installed.run("bash", "-c", f'eval "$(sd-mock torch)"; python -c "{script}"')
     assert done.stdout.strip() == "('torch',)"
 

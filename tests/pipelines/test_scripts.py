@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sdbackends.resources import pipelines_dir
+from sdbackends.paths import pipelines_dir
 
 SCRIPTS = sorted(pipelines_dir().glob("*.py"))
 Run = Callable[..., None]
@@ -119,7 +119,7 @@ def test_words_of_one_script_are_checked_too(
 
 def test_a_damaged_model_ends_in_one_message(run: Run, tmp_path: Path) -> None:
     (tmp_path / "model_index.json").write_text("{")
-    with pytest.raises(SystemExit, match=r"cannot be loaded on(.|\n)*mend:"):
+    with pytest.raises(SystemExit, match=r"cannot be loaded on(.|\n)*fix:"):
         run("圆", "--model", tmp_path, "-o", tmp_path / "x.png", script="taiyi.py")
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from sdbackends import route, say
-from sdbackends.build import Strategy
-from sdbackends.events import Listener
-from sdbackends.host.overlay import Overlay
+from sdbackends import log
+from sdbackends.host.patches import Patches
+from sdbackends.runtime import engine_pool, router
+from sdbackends.runtime.build import Strategy
+from sdbackends.runtime.events import Listener
 from sdbackends.settings import BackendChoice, Settings
 from tests.replay import Behaviour, ReplayEngine
 
@@ -21,7 +22,7 @@ class Replayed:
     """What a test drives: the engine's behaviour, and `install` with settings of its own."""
 
     behaviour: Behaviour
-    overlay: Overlay
+    patches: Patches
     folder: Path
 
     def install(
@@ -34,7 +35,7 @@ class Replayed:
         settings = Settings(
             **{"backend": BackendChoice.parse(backend), "cache_dir": self.folder, **changes}
         )
-        route.install(settings, self.overlay, listeners, strategy)
+        router.install(settings, self.patches, listeners, strategy)
 
 
 @pytest.fixture(scope="session")
@@ -46,8 +47,8 @@ def shared_cache(tmp_path_factory):
 @pytest.fixture
 def replayed(monkeypatch, shared_cache):
     behaviour = Behaviour()
-    monkeypatch.setattr(route, "create", lambda name, context: ReplayEngine(behaviour))
-    say.forget()
-    overlay = Overlay()
-    yield Replayed(behaviour, overlay, shared_cache)
-    overlay.undo()
+    monkeypatch.setattr(engine_pool, "create", lambda name, context: ReplayEngine(behaviour))
+    log.forget()
+    patches = Patches()
+    yield Replayed(behaviour, patches, shared_cache)
+    patches.undo()

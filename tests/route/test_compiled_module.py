@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch._dynamo.eval_frame import OptimizedModule
 
-from sdbackends.compiled_module import as_compiled
+from sdbackends.runtime.compiled_module import as_compiled
 
 
 class Model(torch.nn.Module):

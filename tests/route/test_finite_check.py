@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sdbackends import finite_check
 from sdbackends.errors import NotFiniteError
-from sdbackends.finite_check import FiniteCheck
+from sdbackends.runtime import finite_check
+from sdbackends.runtime.finite_check import FiniteCheck
 
 GOOD, NAN = torch.ones(3), torch.tensor([1.0, float("nan"), 1.0])
 

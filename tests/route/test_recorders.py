@@ -6,9 +6,9 @@ import pytest
 import torch
 from transformers import CLIPTextModelWithProjection
 
-from sdbackends import recorders
 from sdbackends.capture.direct import capture
-from sdbackends.programs import RoutedModel
+from sdbackends.runtime import transformers_hooks
+from sdbackends.runtime.program_cache import RoutedModel
 from tests import tiny_models
 
 ASKED = {"output_hidden_states": True}
@@ -30,7 +30,7 @@ def hooks(model):
 
 
 def test_a_call_that_asks_for_them_leaves_nothing_behind(model):
-    recorders.lay(model, ASKED)
+    transformers_hooks.apply(model, ASKED)
     laid = hooks(model)
     assert laid
     capture(model, (tiny_models.token_ids(),), ASKED)
@@ -42,7 +42,7 @@ def test_a_call_that_asks_for_them_leaves_nothing_behind(model):
 def test_they_are_laid_as_transformers_would(model):
     other = CLIPTextModelWithProjection(model.config).eval()
     other(tiny_models.token_ids(), **ASKED)
-    recorders.lay(model, ASKED)
+    transformers_hooks.apply(model, ASKED)
     names = [name for name, part in model.named_modules() if part._forward_hooks]
     assert names == [name for name, part in other.named_modules() if part._forward_hooks]
 
@@ -50,26 +50,26 @@ def test_they_are_laid_as_transformers_would(model):
 def test_what_a_call_has_laid_is_not_laid_again(model):
     model(tiny_models.token_ids(), **ASKED)
     laid = hooks(model)
-    recorders.lay(model, ASKED)
+    transformers_hooks.apply(model, ASKED)
     assert hooks(model) == laid
 
 
 def test_a_configuration_asks_too(model):
     model.config.output_hidden_states = True
-    recorders.lay(model, {})
+    transformers_hooks.apply(model, {})
     assert hooks(model)
 
 
 def test_without_being_asked_for_there_are_none(model):
-    recorders.lay(model, {"output_hidden_states": False, "return_dict": True})
-    recorders.lay(tiny_models.unet(), ASKED)
+    transformers_hooks.apply(model, {"output_hidden_states": False, "return_dict": True})
+    transformers_hooks.apply(tiny_models.unet(), ASKED)
     assert not hooks(model)
 
 
 def test_dynamo_has_the_call_in_one_graph(model):
     torch._dynamo.reset()
     expected = model(tiny_models.token_ids(), output_hidden_states=False).text_embeds
-    recorders.lay(model, ASKED)
+    transformers_hooks.apply(model, ASKED)
     whole = torch.compile(model, backend="eager", fullgraph=True)
     torch.testing.assert_close(whole(tiny_models.token_ids(), **ASKED).text_embeds, expected)
 

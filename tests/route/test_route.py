@@ -7,8 +7,8 @@ import torch
 from diffusers.models.modeling_utils import ModelMixin
 from transformers import CLIPTextModelWithProjection, PreTrainedModel
 
-from sdbackends import programs
 from sdbackends.errors import BackendNotReadyError, RunError, UnsupportedOpsError, UsageError
+from sdbackends.runtime import program_cache
 from sdbackends.settings import Settings
 from tests import tiny_models
 
@@ -36,7 +36,7 @@ def test_the_second_session_reads_the_capture(replayed, capsys, tmp_path):
     clip = tiny_models.clip_text()
     clip(tiny_models.token_ids())
     assert "capture new" in capsys.readouterr().err
-    replayed.overlay.undo()
+    replayed.patches.undo()
     replayed.install(cache_dir=tmp_path)
     clip(tiny_models.token_ids())
     assert "capture from cache" in capsys.readouterr().err
@@ -103,7 +103,7 @@ def test_an_edited_weight_is_never_stale(replayed):
     unet.conv_out.weight.mul_(2)
     unet.conv_out.bias.data = torch.ones(4)
     result = unet(*inputs).sample
-    replayed.overlay.undo()
+    replayed.patches.undo()
     torch.testing.assert_close(result, unet(*inputs).sample, rtol=1e-5, atol=1e-6)
     assert (replayed.behaviour.builds, replayed.behaviour.rebinds) == (1, 1)
 
@@ -132,7 +132,7 @@ def test_train_mode_that_changes_nothing_is_no_reason(replayed):
     unet, inputs = tiny_models.unet().train(), tiny_models.unet_inputs()
     result = unet(*inputs).sample
     assert replayed.behaviour.calls == 1
-    replayed.overlay.undo()
+    replayed.patches.undo()
     torch.testing.assert_close(result, unet.eval()(*inputs).sample, rtol=1e-5, atol=1e-6)
 
 
@@ -252,7 +252,7 @@ def test_a_part_can_have_a_backend_of_its_own(replayed):
 
 
 def test_a_state_that_changes_at_every_call_does_not_capture_forever(replayed, capsys, monkeypatch):
-    monkeypatch.setattr(programs, "_RESTLESS", 2)
+    monkeypatch.setattr(program_cache, "_RESTLESS", 2)
     replayed.install()
     model = Stepping()
     for step in range(5):
@@ -326,7 +326,7 @@ def test_undo_is_exact(replayed):
     before = dict(vars(ModelMixin)), torch.compile, torch.nn.Module.__call__
     replayed.install()
     assert vars(ModelMixin) != before[0]
-    replayed.overlay.undo()
+    replayed.patches.undo()
     assert (dict(vars(ModelMixin)), torch.compile, torch.nn.Module.__call__) == before
 
 
@@ -344,10 +344,12 @@ def test_a_model_that_is_dropped_takes_its_programs_along(replayed):
 
 
 def test_a_backend_that_is_not_ready_is_one_clear_error(monkeypatch, replayed):
-    from sdbackends import machine
+    from sdbackends.catalog import requirements
 
     monkeypatch.setattr(
-        machine, "module_lacks", lambda *a: [machine.Lack("no jax", "pip install jax")]
+        requirements,
+        "module_lacks",
+        lambda *a: [requirements.MissingRequirement("no jax", "pip install jax")],
     )
     with pytest.raises(BackendNotReadyError) as caught:
         replayed.install()
@@ -361,8 +363,8 @@ def test_a_precision_that_the_backend_lacks_is_refused(replayed):
 
 
 def test_nothing_chosen_is_plain_torch(replayed, tmp_path):
-    from sdbackends import route
+    from sdbackends.runtime import router
 
-    route.install(Settings(cache_dir=tmp_path), replayed.overlay)
+    router.install(Settings(cache_dir=tmp_path), replayed.patches)
     tiny_models.unet()(*tiny_models.unet_inputs())
     assert replayed.behaviour.calls == 0

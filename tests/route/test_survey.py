@@ -6,17 +6,17 @@ import pytest
 import torch
 from PIL import Image
 
-from sdbackends import survey
 from sdbackends.capture import size_limit
+from sdbackends.runtime import op_survey
 from tests import tiny_models
 
 
 @pytest.fixture
 def surveyed(replayed, tmp_path):
     replayed.behaviour.missing = {"aten.silu.default"}
-    found = survey.Survey(tmp_path / "found")
+    found = op_survey.Survey(tmp_path / "found")
     replayed.install(listeners=[found], strategy=found.build)
-    found.keep_pictures_from_saving(replayed.overlay)
+    found.keep_pictures_from_saving(replayed.patches)
     return replayed, tmp_path / "found"
 
 
@@ -28,7 +28,7 @@ def test_models_are_captured_and_answer_with_zeros(surveyed):
     sample = tiny_models.unet()(*tiny_models.unet_inputs()).sample
     assert sample.shape == tiny_models.unet_inputs()[0].shape and not sample.any()
     assert replayed.behaviour.builds == replayed.behaviour.calls == 0
-    text_encoder, _, unet = survey.read(file)
+    text_encoder, _, unet = op_survey.read(file)
     assert (text_encoder.model, text_encoder.backend) == ("text_encoder (CLIPTextModel)", "jax")
     assert text_encoder.missing == ()
     (silu,) = unet.missing
@@ -41,7 +41,7 @@ def test_a_model_that_cannot_be_captured_is_a_finding_and_runs_on_torch(surveyed
     _, file = surveyed
     monkeypatch.setattr(size_limit, "LIMIT", 10)
     assert tiny_models.unet()(*tiny_models.unet_inputs()).sample.any()
-    (finding,) = survey.read(file)
+    (finding,) = op_survey.read(file)
     assert "more than 10 operations" in finding.obstacle and not finding.missing
 
 
@@ -50,7 +50,7 @@ def test_pictures_of_zeros_are_not_saved(surveyed, tmp_path, capsys):
     Image.new("RGB", (4, 4)).save(tmp_path / "x.png")
     assert not (tmp_path / "x.png").exists()
     assert "x.png is not written" in capsys.readouterr().err
-    replayed.overlay.undo()
+    replayed.patches.undo()
     Image.new("RGB", (4, 4)).save(tmp_path / "x.png")
     assert (tmp_path / "x.png").exists()
     assert torch.equal(*[tiny_models.unet()(*tiny_models.unet_inputs()).sample for _ in "ab"])

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sdbackends.resources import shim_dir
+from sdbackends.paths import shim_dir
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from sdbackends import launch
+from sdbackends.launch import start
 from tests.scripts.registry import Case, every_case
 from tests.scripts.values import same, short
 
@@ -85,8 +85,8 @@ class Results:
         env = {**os.environ, "SD_CACHE_DIR": str(self.folder / "cache"), "SD_LOG": "quiet"}
         if engine == PLAIN:
             return env
-        choices = launch.Choices(backend=engine, fallback="warn" if falls_back else "error")
-        return launch.environment(choices, env)
+        choices = start.Choices(backend=engine, fallback="warn" if falls_back else "error")
+        return start.environment(choices, env)
 
 
 def batched(cases: list[Case], most: int) -> list[list[Case]]:

@@ -64,7 +64,8 @@ def test_a_plain_torch_script_runs_as_without_the_shim(run_script: RunScript) ->
 def test_a_script_without_diffusers_loads_no_engine(run_script: RunScript) -> None:
     script = """
     import sys, torch
-    heavy = ("jax", "yaml", "pydantic", "diffusers", "torch._dynamo", "sdbackends.route", "numpy")
+    heavy = ("jax", "yaml", "pydantic", "diffusers", "torch._dynamo", "numpy")
+    heavy += ("sdbackends.runtime.router",)
     before = {"numpy"} if "numpy" in sys.modules else set()
     print([name for name in heavy if name in sys.modules and name not in before])
     """

@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from sdbackends import launch
 from sdbackends.errors import SdError, UsageError
+from sdbackends.launch import start
 from tests.suites.catalog import SUITES
 from tests.suites.run import Wish, run
 
@@ -43,8 +43,8 @@ def main(
     console = Console()
     try:
         if suite not in SUITES:
-            raise UsageError(f"there is no suite {suite!r}", mend=f"one of: {', '.join(SUITES)}")
-        launch.check_choice(backend)
+            raise UsageError(f"there is no suite {suite!r}", fix=f"one of: {', '.join(SUITES)}")
+        start.check_choice(backend)
         wish = Wish(
             suite=SUITES[suite],
             source=source,

@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sdbackends import launch
 from sdbackends.errors import UsageError
+from sdbackends.launch import start
 from tests.suites import hub
 from tests.suites.catalog import Suite
 
@@ -58,7 +58,7 @@ class Bench:
         python = f"{platform.python_version()} on {platform.machine()}"
         return {"python": python, "device": self.device, **facts}
 
-    def lay(self, source: Path) -> None:
+    def apply(self, source: Path) -> None:
         """Copy the tests here, with what they load; nothing where they lie here already.
 
         Other tests, or other packages: nothing that was recorded says anything about these.
@@ -73,7 +73,7 @@ class Bench:
             raise UsageError(
                 f"{self.folder} is in use for something else",
                 where="--output",
-                mend="name another folder, or remove that one",
+                fix="name another folder, or remove that one",
             )
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
@@ -100,7 +100,7 @@ class Bench:
             for name, value in env.items()
             if not name.startswith("SD_") or name == "SD_ENV_DIR"
         }
-        path = launch.without_shim(clean.get("PYTHONPATH"))
+        path = start.without_shim(clean.get("PYTHONPATH"))
         clean["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_PLUGIN), path]))
         clean |= {
             self.suite.device_variable: self.device,
@@ -116,7 +116,7 @@ class Bench:
         if backend is None:
             return clean
         clean |= {"SD_CACHE_DIR": str(self.cache(backend)), "SD_LOG": "quiet"}
-        return launch.environment(launch.Choices(backend=backend), clean)
+        return start.environment(start.Choices(backend=backend), clean)
 
     @property
     def _hub(self) -> Path:

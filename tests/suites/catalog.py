@@ -76,19 +76,19 @@ def checkout(suite: Suite, source: Path) -> Path:
         UsageError: it does not.
     """
     folder = source.expanduser().resolve()
-    mend = (
+    fix = (
         f"git clone --branch v{importlib.metadata.version(suite.name)} (or the nearest tag) "
         f"the sources of {suite.name}, and name that folder"
     )
     if not folder.is_dir():
-        raise UsageError(f"there is no folder {source}", where="--source", mend=mend)
+        raise UsageError(f"there is no folder {source}", where="--source", fix=fix)
     missing = [name for name in suite.folders if not (folder / name).is_dir()]
     if missing:
         raise UsageError(
             f"{source} is no checkout of {suite.name}",
             where="--source",
             why=f"it lacks {', '.join(missing)}",
-            mend=mend,
+            fix=fix,
         )
     return folder
 
@@ -111,7 +111,7 @@ def check_packages(suite: Suite) -> None:
     if missing:
         raise BackendNotReadyError(
             f"the tests of {suite.name} need {', '.join(missing)}",
-            mend=f"pip install {' '.join(missing)}",
+            fix=f"pip install {' '.join(missing)}",
         )
 
 
@@ -128,7 +128,7 @@ def files_of(suite: Suite, folder: Path, only: Sequence[str]) -> list[str]:
             raise UsageError(
                 f"the suite {suite.name} has no tests in {path!r}",
                 where="--only",
-                mend=f"a folder or file of: {', '.join(suite.folders)}",
+                fix=f"a folder or file of: {', '.join(suite.folders)}",
             )
     return [file for file in found if not wanted or any(_is_under(file, path) for path in wanted)]
 

@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from sdbackends.resources import pipelines_dir
+from sdbackends.paths import pipelines_dir
 
 _REVISION = "0" * 40
 

@@ -52,7 +52,7 @@ class NothingToJudge(SdError):
             "plain torch passes none of these tests",
             where=str(bench.logs(None)),
             why="; ".join(reason for reason, _ in reasons.most_common(3)) or "there are none",
-            mend="mend what the logs in that folder say, and remove "
+            fix="fix what the logs in that folder say, and remove "
             f"{bench.journal(None)} to try again",
         )
 
@@ -71,7 +71,7 @@ def run(wish: Wish, console: Console) -> Verdict:
     files = files_of(suite, source, wish.only)
     lines = known_failures.of_suite(suite.name, wish.backend)
     bench = Bench(suite, (wish.output / suite.name).resolve(), wish.device)
-    bench.lay(source)
+    bench.apply(source)
 
     reference = Journal.read(bench.journal(None))
     _run(wish, bench, None, files, reference, None)

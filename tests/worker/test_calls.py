@@ -81,7 +81,7 @@ def test_an_exception_ends_the_call_and_not_the_worker(worker: Worker, trouble: 
         trouble("run exception")
         with pytest.raises(RunError, match="ValueError: it does not like this") as caught:
             program.run()
-        assert caught.value.where.endswith("exception") and caught.value.mend
+        assert caught.value.where.endswith("exception") and caught.value.fix
     assert call(program, 4).tolist() == [[4] * 3] * 2
     assert worker.describe()["pid"] == pid
 
@@ -97,7 +97,7 @@ def test_our_own_errors_come_through_as_they_are(worker: Worker, trouble: Troubl
     trouble("build own_error")
     with pytest.raises(BuildError) as caught:
         worker.build(graph(), [], [])
-    parts = caught.value.what, caught.value.where, caught.value.why, caught.value.mend
+    parts = caught.value.what, caught.value.where, caught.value.why, caught.value.fix
     assert parts == ("no such kernel", "conv2d", "it is Tuesday", "wait a day")
 
 

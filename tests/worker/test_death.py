@@ -11,7 +11,7 @@ import pytest
 
 from sdbackends.errors import BackendNotReadyError, BuildError, RunError
 from sdbackends.worker.client import Worker
-from sdbackends.worker.deaths import MAX_DEATHS, Deaths
+from sdbackends.worker.crash_policy import MAX_DEATHS, CrashPolicy
 from tests.worker.conftest import Trouble
 from tests.worker.helpers import alive, call, eventually, graph, weight
 
@@ -36,7 +36,7 @@ SILENCE = [
 ]
 
 
-def mended(worker: Worker, program: object, dead: int) -> bool:
+def fixed(worker: Worker, program: object, dead: int) -> bool:
     """Whether the program runs again, in a new worker, and the old one is gone."""
     right = call(program, 5).tolist() == [10, 10, 10]  # type: ignore[arg-type]
     return right and worker.describe()["pid"] != dead and not alive(dead)
@@ -53,9 +53,9 @@ def test_it_ends_a_run(worker: Worker, trouble: Trouble, kind: str, why: str) ->
         call(program, 5)
     import re
 
-    assert re.search(why, caught.value.why) and caught.value.mend
+    assert re.search(why, caught.value.why) and caught.value.fix
     assert not alive(pid)
-    assert mended(worker, program, pid)
+    assert fixed(worker, program, pid)
     array[...] = 3  # and the memory is shared with the new one too
     assert call(program, 5).tolist() == [15, 15, 15]
 
@@ -68,7 +68,7 @@ def test_silence_ends_a_run(hasty_worker: Worker, trouble: Trouble, kind: str, w
     trouble(f"run {kind}")
     with pytest.raises(RunError, match=why):
         call(program, 5)
-    assert mended(hasty_worker, program, pid)
+    assert fixed(hasty_worker, program, pid)
 
 
 @pytest.mark.parametrize("kind", ["abort", "segfault", "text"])
@@ -81,7 +81,7 @@ def test_it_ends_a_build_and_other_programs_go_on(
     trouble(f"build {kind}")
     with pytest.raises(BuildError, match="could not build the program"):
         worker.build(graph((4,)), [], [])
-    assert mended(worker, program, pid)
+    assert fixed(worker, program, pid)
 
 
 def test_a_build_that_hangs(hasty_worker: Worker, trouble: Trouble) -> None:
@@ -96,7 +96,7 @@ def test_it_ends_a_start(worker: Worker, trouble: Trouble, kind: str) -> None:
     trouble(f"create {kind}")
     with pytest.raises(BackendNotReadyError, match="cannot start") as caught:
         worker.describe()
-    assert "sdbackends env create fake" in caught.value.mend
+    assert "sdbackends env create fake" in caught.value.fix
     assert worker.describe()["pid"]
 
 
@@ -107,7 +107,7 @@ def test_a_death_between_calls_is_no_calls_fault(worker: Worker) -> None:
         pid = worker.describe()["pid"]
         os.kill(pid, signal.SIGKILL)
         assert eventually(lambda pid=pid: not alive(pid))  # type: ignore[misc]
-        assert mended(worker, program, pid)
+        assert fixed(worker, program, pid)
 
 
 def test_a_death_while_forgetting_is_no_calls_fault(worker: Worker, trouble: Trouble) -> None:
@@ -172,7 +172,7 @@ def test_deaths_that_were_made_good_do_not_count(worker: Worker, trouble: Troubl
 
 
 def test_only_the_culprit_makes_its_deaths_good() -> None:
-    deaths = Deaths()
+    deaths = CrashPolicy()
     deaths.charge("unet", "one")
     deaths.charge("unet", "two")
     deaths.make_good("text encoder")

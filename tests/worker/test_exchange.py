@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sdbackends.capture.graph import TensorSpec
-from sdbackends.worker.exchange import (
+from sdbackends.worker.buffers import (
     ALIGNMENT,
     Slot,
     allocate,
@@ -16,7 +16,7 @@ from sdbackends.worker.exchange import (
     view,
     views,
 )
-from sdbackends.worker.segment import Segment
+from sdbackends.worker.shared_memory import Segment
 from tests.worker.helpers import graph
 
 SPECS = [

@@ -142,7 +142,7 @@ def test_a_worker_that_nobody_holds_ends(tmp_path: Path) -> None:
 
 def test_ctrl_c_ends_the_call_and_the_next_one_works(tmp_path: Path) -> None:
     code = """
-    from sdbackends.worker.deaths import MAX_DEATHS
+    from sdbackends.worker.crash_policy import MAX_DEATHS
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
     for turn in range(MAX_DEATHS + 1):
         trouble.write_text("run hang_in_c")

@@ -7,7 +7,7 @@ import os
 import numpy as np
 import pytest
 
-from sdbackends.worker.segment import Segment
+from sdbackends.worker.shared_memory import Segment
 
 
 def borrowed(segment: Segment) -> Segment:

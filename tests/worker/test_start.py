@@ -23,7 +23,7 @@ def start(**changes: object) -> BackendNotReadyError:
     worker = Worker(spec(**changes))  # type: ignore[arg-type]
     with pytest.raises(BackendNotReadyError, match="the fake worker cannot start") as caught:
         worker.describe()
-    assert "sdbackends env create fake" in caught.value.mend
+    assert "sdbackends env create fake" in caught.value.fix
     return caught.value
 
 
@@ -45,13 +45,14 @@ def test_it_needs_numpy_and_the_standard_library_only(worker: Worker) -> None:
         "sdbackends",
         "sdbackends._version",
         "sdbackends.errors",
-        "sdbackends.in_words",
+        "sdbackends.utils",
+        "sdbackends.utils.error_text",
         "sdbackends.capture",
         "sdbackends.capture.graph",
         "sdbackends.worker",
-        "sdbackends.worker.exchange",
+        "sdbackends.worker.buffers",
         "sdbackends.worker.protocol",
-        "sdbackends.worker.segment",
+        "sdbackends.worker.shared_memory",
         "sdbackends.worker.server",
     }
 

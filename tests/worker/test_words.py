@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sdbackends.worker.words import exit_status, first_lines, last_lines
+from sdbackends.worker.native_errors import exit_status, first_lines, last_lines
 
 ABORT = """\
 F20260101 00:00:00.000001  99 kernel.h:61] Check failed: x <= length (9 vs. 2)

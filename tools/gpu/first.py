@@ -65,7 +65,7 @@ def main() -> int:
         return 0
     unknown = set(asked.item) - {item.name for item in ITEMS}
     if unknown:
-        sys.exit(f"error: there is no item {', '.join(sorted(unknown))}\nmend: --list shows them")
+        sys.exit(f"error: there is no item {', '.join(sorted(unknown))}\nfix: --list shows them")
     items = [item for item in ITEMS if not asked.item or item.name in asked.item]
     if asked.list:
         print("\n".join(item.name for item in items))
@@ -118,7 +118,7 @@ def _resume(asked: argparse.Namespace, written: Journal, now: dict[str, Any]) ->
     if earlier is None:
         return set()
     if not earlier.is_file():
-        sys.exit(f"error: there is no file {earlier}\nmend: name the first.jsonl of an earlier run")
+        sys.exit(f"error: there is no file {earlier}\nfix: name the first.jsonl of an earlier run")
     if earlier.resolve() != written.path.resolve():
         written.path.unlink(missing_ok=True)
         written.go_on_with(earlier)

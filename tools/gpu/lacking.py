@@ -59,7 +59,7 @@ def main() -> int:
         print("\n".join(f"{name}=={have[name]}" for name in sorted(have)))
         return 0
     if not CARRIED.is_file():
-        sys.exit(f"error: there is no {CARRIED.name}\nmend: run tools/gpu/collect.py first")
+        sys.exit(f"error: there is no {CARRIED.name}\nfix: run tools/gpu/collect.py first")
     needs = json.loads(CARRIED.read_text("utf-8"))["needs"]
     lacks = missing(needs, have)
     print("\n".join([*lacks, *unfit(needs, have)]) or "nothing is missing")

@@ -35,7 +35,7 @@ _TO_END = 25.0
 #: Of these, for the zip.
 _TO_PACK = 8.0
 _PAUSE = 1.0
-#: Outcomes that may be others once something was mended, or where fewer processes are at work.
+#: Outcomes that may be others once something was fixed, or where fewer processes are at work.
 _TO_TRY_AGAIN = ("not-installed", "crashed", "slow-limit")
 
 
@@ -74,7 +74,7 @@ def left(asked: Slice) -> tuple[Cell, ...]:
 
 
 def forget_failures(work: Path) -> None:
-    """Take the results out that are to be tried again: what was mended meanwhile may work now."""
+    """Take the results out that are to be tried again: what was fixed meanwhile may work now."""
     for path in pack.all_results(work):
         run = store.read(path)
         kept = tuple(one for one in run.cells if one.outcome not in _TO_TRY_AGAIN)

@@ -50,7 +50,7 @@ def install(wheels: Path, site: Path) -> None:
     if not found:
         sys.exit(
             "error: there are no wheels in tools/gpu/wheels\n"
-            "mend: run tools/gpu/collect.py where there is a network, and carry that folder along"
+            "fix: run tools/gpu/collect.py where there is a network, and carry that folder along"
         )
     command = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
     command += ["--no-index", "--no-deps", "--no-compile", "--no-cache-dir", "--upgrade"]
@@ -58,7 +58,7 @@ def install(wheels: Path, site: Path) -> None:
     if done.returncode != 0:
         sys.exit(
             f"error: the wheels do not fit Python {'.'.join(map(str, sys.version_info[:2]))} here\n"
-            "mend: collect them again with its version: tools/gpu/collect.py --python 3.N"
+            "fix: collect them again with its version: tools/gpu/collect.py --python 3.N"
         )
 
 
@@ -71,7 +71,7 @@ def check(carried: Path, site: Path) -> None:
     if lacks := lacking.missing(needs, have):
         sys.exit(
             f"error: this Python lacks {', '.join(lacks)}\n"
-            "mend: python tools/gpu/lacking.py --have > there.txt here, then "
+            "fix: python tools/gpu/lacking.py --have > there.txt here, then "
             "tools/gpu/collect.py --have there.txt where there is a network"
         )
 
@@ -98,11 +98,11 @@ def main() -> None:
     began = time.time()
     asked = parser().parse_args()
     if asked.device == "cpu" and not asked.rehearse:
-        sys.exit("error: the cells at full size are for a GPU\nmend: --rehearse --device cpu")
+        sys.exit("error: the cells at full size are for a GPU\nfix: --rehearse --device cpu")
     output = asked.output or Path(os.environ.get("OUT") or ROOT / "out" / "gpu-kit")
     resume = asked.resume or (SO_FAR if SO_FAR.is_file() else None)
     if resume is not None and not resume.is_file():
-        sys.exit(f"error: there is no file {resume}\nmend: name the gpu.zip of an earlier slice")
+        sys.exit(f"error: there is no file {resume}\nfix: name the gpu.zip of an earlier slice")
     with tempfile.TemporaryDirectory(prefix="sdbackends-gpu-") as folder:
         site = Path(folder, "site")
         install(WHEELS, site)

@@ -12,12 +12,13 @@ from contextlib import contextmanager
 
 import jax
 
-from sdbackends import machine, say
+from sdbackends import log
+from sdbackends.catalog import requirements
 from sdbackends.errors import BackendNotReadyError, UsageError
 
 #: What a person may say -> JAX's name of the platform.
 _PLATFORMS = {"cpu": "cpu", "cuda": "gpu", "gpu": "gpu", "tpu": "tpu"}
-_MENDS = {
+_FIXES = {
     "gpu": 'pip install "jax[cuda13]" on a machine with an NVIDIA GPU, or choose SD_DEVICE=cpu',
     "tpu": 'pip install "jax[tpu]" on a machine with a TPU, or choose SD_DEVICE=cpu',
     "cpu": "unset JAX_PLATFORMS, which hides the CPU from JAX",
@@ -34,7 +35,7 @@ def choose(word: str | None) -> jax.Device:
     with _quiet_start():
         if word is None:
             first = jax.local_devices()[0]
-            if first.platform == "cpu" and machine.device() == "cuda":
+            if first.platform == "cpu" and requirements.device() == "cuda":
                 _say_that_the_gpu_is_not_used()
             return first
         kind, _, number = word.partition(":")
@@ -42,7 +43,7 @@ def choose(word: str | None) -> jax.Device:
         if platform is None or (number and not number.isdigit()):
             raise UsageError(
                 f"the jax engine knows no device {word!r}",
-                mend=f"accepted: {', '.join(_PLATFORMS)}, with :N for the N-th",
+                fix=f"accepted: {', '.join(_PLATFORMS)}, with :N for the N-th",
             )
         try:
             devices = jax.local_devices(backend=platform)
@@ -55,15 +56,15 @@ def choose(word: str | None) -> jax.Device:
 
 def _say_that_the_gpu_is_not_used() -> None:
     """torch's tensors are on the GPU, and every call would copy them to the CPU and back."""
-    say.warn(
+    log.warn(
         f"JAX {jax.__version__} sees no GPU here, torch does: the jax engine runs on the CPU; "
-        f"{_MENDS['gpu']}"
+        f"{_FIXES['gpu']}"
     )
 
 
 def _not_here(word: str, platform: str, why: str) -> BackendNotReadyError:
     return BackendNotReadyError(
-        f"the jax engine cannot run on {word!r}", why=why, mend=_MENDS[platform]
+        f"the jax engine cannot run on {word!r}", why=why, fix=_FIXES[platform]
     )
 
 

@@ -16,20 +16,20 @@ import jax
 import jaxlib.version
 import torch
 
-from sdbackends import forking, undoing
 from sdbackends.capture.graph import Graph, Ref, Value
 from sdbackends.engines.base import EngineContext, GraphEngine, MissingOp, Program
-from sdbackends.engines.jax import at_exit, compiling
-from sdbackends.engines.jax.choices import Choices, platform_of, widest_head_of
+from sdbackends.engines.jax import at_exit, compile_cache
 from sdbackends.engines.jax.device import choose
-from sdbackends.engines.jax.exchange import to_jax, to_torch
+from sdbackends.engines.jax.dlpack import to_jax, to_torch
+from sdbackends.engines.jax.interpreter import DTYPES, GraphInterpreter, unsupported
 from sdbackends.engines.jax.layout import Array
+from sdbackends.engines.jax.options import JaxOptions, platform_of, widest_head_of
 from sdbackends.engines.jax.streams import carried_by_dlpack, ordered_by, wait_for_torch
-from sdbackends.engines.jax.translate import DTYPES, Translation, unsupported
 from sdbackends.engines.jax.weights import Order, Weight, WeightStore, copies_in, orders
 from sdbackends.engines.weight_copies import Copies
 from sdbackends.errors import BuildError, RunError, SdError
-from sdbackends.in_words import in_all_words
+from sdbackends.utils import fork_safety, undoing
+from sdbackends.utils.error_text import in_all_words
 
 Tensors = Mapping[str, torch.Tensor]
 
@@ -42,7 +42,7 @@ class JaxEngine(GraphEngine):
     def __init__(self, context: EngineContext) -> None:
         super().__init__(context)
         self.device = choose(context.device)
-        self.choices = Choices.from_options(
+        self.choices = JaxOptions.from_options(
             context.options, platform_of(self.device), widest_head_of(self.device)
         )
         self._store = WeightStore(self.device)
@@ -63,7 +63,7 @@ class JaxEngine(GraphEngine):
         try:
             bound = self._store.bind(tensors, order)
             fixed = [to_jax(constants[value.key], self.device) for value in graph.constants]
-            compiled = self._compile(Translation(graph, self.choices, order), bound, fixed)
+            compiled = self._compile(GraphInterpreter(graph, self.choices, order), bound, fixed)
         except SdError:
             raise
         except Exception as error:
@@ -71,7 +71,7 @@ class JaxEngine(GraphEngine):
                 "XLA refused the program",
                 where=f"{len(graph.nodes)} nodes on {self.device}",
                 why=in_all_words(error),
-                mend="the model runs on eager torch instead",
+                fix="the model runs on eager torch instead",
             ) from error
         program = JaxProgram(graph, compiled, self._store, order, bound, fixed)
         self._programs.add(program)
@@ -86,8 +86,8 @@ class JaxEngine(GraphEngine):
         return [array for program in self._programs for array in program.arrays()]
 
     def _compile(
-        self, function: Translation, weights: Sequence[Weight], constants: Sequence[Array]
-    ) -> compiling.Compiled:
+        self, function: GraphInterpreter, weights: Sequence[Weight], constants: Sequence[Array]
+    ) -> compile_cache.Compiled:
         place = jax.sharding.SingleDeviceSharding(self.device)
         specify: Any = jax.ShapeDtypeStruct  # untyped in jax
 
@@ -105,13 +105,13 @@ class JaxEngine(GraphEngine):
             [like(constant) for constant in constants],
             [given(value) for value in function.graph.inputs],
         )
-        return compiling.compile(lowered, self._folder(function))
+        return compile_cache.compile(lowered, self._folder(function))
 
-    def _folder(self, function: Translation) -> Path | None:
+    def _folder(self, function: GraphInterpreter) -> Path | None:
         if self.context.cache_dir is None:
             return None
         parts = (self.version(), self.choices, self.device.device_kind, function.orders)
-        name = compiling.folder_name(function.graph.hash(), *parts)
+        name = compile_cache.folder_name(function.graph.hash(), *parts)
         return self.context.cache_dir / "xla" / name
 
 
@@ -125,7 +125,7 @@ class JaxProgram(Program):
     def __init__(
         self,
         graph: Graph,
-        compiled: compiling.Compiled,
+        compiled: compile_cache.Compiled,
         store: WeightStore,
         orders: list[Order],
         weights: list[Weight],
@@ -136,7 +136,7 @@ class JaxProgram(Program):
         self._run = compiled.run
         self._store = store
         self._orders = orders
-        self._lock = forking.reentrant_lock()
+        self._lock = fork_safety.reentrant_lock()
         self._take(weights)
         self._constants = constants
         #: Those of the last call: XLA lets go of them in a thread of its own, when it comes to it.
@@ -152,7 +152,7 @@ class JaxProgram(Program):
             raise RunError(
                 "this program was closed",
                 why="its engine was switched off",
-                mend="build it again",
+                fix="build it again",
             )
         with self._lock:
             if self._copies.renew():
@@ -180,7 +180,7 @@ class JaxProgram(Program):
                 "the XLA program failed",
                 where=str(self._store.device),
                 why=str(error),
-                mend="a smaller batch or size, or SD_BACKEND=torch",
+                fix="a smaller batch or size, or SD_BACKEND=torch",
             ) from error
 
     def rebind(self, weights: Tensors) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import jax
 import torch
 
-from sdbackends.engines.jax.exchange import on_same_device
+from sdbackends.engines.jax.dlpack import on_same_device
 
 
 def carried_by_dlpack(device: jax.Device) -> bool:

@@ -17,9 +17,9 @@ import torch
 
 from sdbackends.capture.graph import Graph, Node, Ref
 from sdbackends.engines.jax import copying
-from sdbackends.engines.jax.choices import Choices
-from sdbackends.engines.jax.exchange import NARROWED, narrowed, on_same_device, shareable, to_jax
+from sdbackends.engines.jax.dlpack import NARROWED, narrowed, on_same_device, shareable, to_jax
 from sdbackends.engines.jax.layout import Array, inverse
+from sdbackends.engines.jax.options import JaxOptions
 from sdbackends.engines.weight_copies import Copies, Memory, WeightCopy, memory_of, one_at_a_time
 
 Order = tuple[int, ...]
@@ -115,7 +115,7 @@ def copies_in(weights: Sequence[Weight]) -> Copies:
     return Copies(weight for weight in weights if isinstance(weight, Copied))
 
 
-def orders(graph: Graph, choices: Choices) -> list[Order]:
+def orders(graph: Graph, choices: JaxOptions) -> list[Order]:
     """How each weight of the graph is to stand."""
     kernels = _kernels(graph)
     return [

@@ -42,7 +42,7 @@ def choose(wanted: str | None, flow: Any) -> Chosen:
     kind, _, number = (wanted or "cuda").partition(":")
     if kind != "cuda" or (number and not number.isdigit()):
         raise UsageError(
-            f"OneFlow has no device {wanted!r}", mend="accepted: cpu, cuda, cuda:0, cuda:1, …"
+            f"OneFlow has no device {wanted!r}", fix="accepted: cpu, cuda, cuda:0, cuda:1, …"
         )
     index = int(number or 0)
     why = _lack(index, flow)
@@ -51,7 +51,7 @@ def choose(wanted: str | None, flow: Any) -> Chosen:
     if wanted is None:
         return Chosen("cpu", why)
     raise BackendNotReadyError(
-        f"OneFlow cannot run on {wanted}", why=why, mend="SD_DEVICE=cpu runs it on the CPU"
+        f"OneFlow cannot run on {wanted}", why=why, fix="SD_DEVICE=cpu runs it on the CPU"
     )
 
 

@@ -15,15 +15,16 @@ from pathlib import Path
 
 import torch
 
-from sdbackends import environments, forking, undoing
 from sdbackends.capture.graph import Graph, Node
+from sdbackends.catalog import environments
 from sdbackends.engines.base import CallSite, EngineContext, GraphEngine, MissingOp, Program
 from sdbackends.engines.missing import in_words, missing_ops
 from sdbackends.engines.oneflow.options import checked
-from sdbackends.engines.oneflow.weights import Home, WeightStore
+from sdbackends.engines.oneflow.weights import SharedWeight, WeightStore
 from sdbackends.engines.places import lowering_file
 from sdbackends.engines.weight_copies import Copies
 from sdbackends.errors import BackendNotReadyError, BuildError, RunError
+from sdbackends.utils import fork_safety, undoing
 from sdbackends.worker.client import RemoteProgram, Worker, WorkerSpec
 
 Tensors = Mapping[str, torch.Tensor]
@@ -84,9 +85,9 @@ class OneflowProgram(Program):
         self._constants = [
             constants[value.key].detach().cpu().contiguous().numpy() for value in graph.constants
         ]
-        self._lock = forking.reentrant_lock()
+        self._lock = fork_safety.reentrant_lock()
         self._remote: RemoteProgram | None = None
-        self._homes: list[Home] = []
+        self._homes: list[SharedWeight] = []
         self._copies = Copies([])
         self._process = os.getpid()
         self._ended: weakref.finalize[[], OneflowProgram] | None = None
@@ -105,7 +106,7 @@ class OneflowProgram(Program):
                 raise RunError(
                     "this program was closed",
                     why="its engine was switched off",
-                    mend="build it again",
+                    fix="build it again",
                 )
             self._take_edits()
             for place, tensor in zip(self._remote.inputs, inputs, strict=True):
@@ -160,7 +161,7 @@ def _specification(context: EngineContext) -> WorkerSpec:
     if name is None:
         raise BuildError(
             "the oneflow engine needs a worker environment",
-            mend="the backend's yaml names it: `worker: oneflow`",
+            fix="the backend's yaml names it: `worker: oneflow`",
         )
     python = environments.interpreter(name)
     if python is None:
@@ -168,7 +169,7 @@ def _specification(context: EngineContext) -> WorkerSpec:
         raise BackendNotReadyError(
             f"the environment {name!r} of the oneflow engine is not ready",
             why="; ".join(lack.why for lack in lacks),
-            mend=lacks[0].mend if lacks else f"sdbackends env create {name}",
+            fix=lacks[0].fix if lacks else f"sdbackends env create {name}",
         )
     options = checked(context.options)
     return WorkerSpec(
@@ -195,4 +196,4 @@ def _foreign_values(graph: Graph, dtypes: frozenset[str], device: str) -> Iterat
 def _place(op: str, ops: frozenset[str]) -> str:
     """None for an op that is there already: OneFlow itself lacks the dtype."""
     known = op.partition(" ")[0] in ops
-    return "" if known else lowering_file(op, Path(__file__).parent / "lowering")
+    return "" if known else lowering_file(op, Path(__file__).parent / "ops")

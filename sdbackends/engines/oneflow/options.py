@@ -46,7 +46,7 @@ def checked(given: Mapping[str, Any]) -> Options:
     for name in given:
         if name not in known:
             raise UsageError(
-                f"engine 'oneflow' has no option {name!r}", mend=f"accepted: {', '.join(known)}"
+                f"engine 'oneflow' has no option {name!r}", fix=f"accepted: {', '.join(known)}"
             )
     mode = given.get("mode", Options.mode)
     if mode not in _MODES:
@@ -78,5 +78,5 @@ def _seconds(name: str, given: Mapping[str, Any]) -> float:
 
 def _refused(name: str, value: Any, accepted: str) -> UsageError:
     return UsageError(
-        f"option {name!r} of engine 'oneflow' cannot be {value!r}", mend=f"accepted: {accepted}"
+        f"option {name!r} of engine 'oneflow' cannot be {value!r}", fix=f"accepted: {accepted}"
     )

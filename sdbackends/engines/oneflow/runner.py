@@ -14,17 +14,17 @@ import oneflow as flow
 from sdbackends.capture.graph import Graph
 from sdbackends.engines.oneflow import device as devices
 from sdbackends.engines.oneflow import dtypes, memory
-from sdbackends.engines.oneflow.guards import Guard
-from sdbackends.engines.oneflow.loaded import (
+from sdbackends.engines.oneflow.graph_pool import Pool
+from sdbackends.engines.oneflow.index_bounds import IndexBounds
+from sdbackends.engines.oneflow.ops import LOWERINGS
+from sdbackends.engines.oneflow.programs import (
     Arrays,
-    Compiled,
+    EagerProgram,
+    GraphProgram,
     Loaded,
     Material,
     NotCompiledError,
-    Replayed,
 )
-from sdbackends.engines.oneflow.lowering import LOWERINGS
-from sdbackends.engines.oneflow.pool import Pool
 from sdbackends.errors import UsageError
 
 _OPTIONS = frozenset({"mode", "graph_memory_limit", "device", "threads"})
@@ -44,7 +44,7 @@ def create(options: Mapping[str, Any]) -> Runner:
     if unknown:
         raise UsageError(
             f"the OneFlow runner has no option {unknown[0]!r}",
-            mend=f"accepted: {', '.join(sorted(_OPTIONS))}",
+            fix=f"accepted: {', '.join(sorted(_OPTIONS))}",
         )
     if options.get("threads") is not None:
         flow.set_num_threads(options["threads"])
@@ -83,21 +83,21 @@ class Runner:
         report = {"estimate_bytes": estimate, "nodes": len(graph.nodes)}
         material = Material.of(graph, self._device, weights, constants)
         if self._mode == "eager":
-            return Replayed(material, report)
-        guard = Guard(graph, self._device)
+            return EagerProgram(material, report)
+        guard = IndexBounds(graph, self._device)
         why = self._against(graph, guard, estimate)
         if not why:
             try:
-                compiled = Compiled(material, report, guard, self._pool.leave)
+                compiled = GraphProgram(material, report, guard, self._pool.leave)
             except NotCompiledError as error:
                 why = f"OneFlow refused the nn.Graph: {error}"
                 self._pool.broken = "OneFlow aborts after an nn.Graph that it refused"
             else:
                 self._pool.enter(key, compiled, estimate)
                 return compiled
-        return Replayed(material, {**report, "why": why})
+        return EagerProgram(material, {**report, "why": why})
 
-    def _against(self, graph: Graph, guard: Guard, estimate: int) -> str:
+    def _against(self, graph: Graph, guard: IndexBounds, estimate: int) -> str:
         """Why this graph is replayed instead; "" if an `nn.Graph` is right."""
         if not graph.inputs or not graph.nodes:
             return "an nn.Graph needs an input and an op"

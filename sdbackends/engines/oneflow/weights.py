@@ -15,14 +15,14 @@ import torch
 
 from sdbackends.engines.weight_copies import Memory, WeightCopy, memory_of, one_at_a_time
 from sdbackends.worker.client import Placed, Worker
-from sdbackends.worker.segment import Segment
+from sdbackends.worker.shared_memory import Segment
 
 #: Vector instructions and oneDNN like their operands to begin here.
 _ALIGNMENT = 64
 _Key = tuple[int, Memory]
 
 
-class Home(WeightCopy):
+class SharedWeight(WeightCopy):
     """Where one weight stands in shared memory.
 
     Attributes:
@@ -47,14 +47,14 @@ class WeightStore:
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        self._homes: WeakValueDictionary[_Key, Home] = WeakValueDictionary()
+        self._homes: WeakValueDictionary[_Key, SharedWeight] = WeakValueDictionary()
 
-    def settle(self, tensors: Sequence[torch.Tensor]) -> list[Home]:
+    def settle(self, tensors: Sequence[torch.Tensor]) -> list[SharedWeight]:
         """The home of each tensor, made if it has none; `Copies.renew` brings the values there."""
         with one_at_a_time:
             return self._settled(tensors)
 
-    def _settled(self, tensors: Sequence[torch.Tensor]) -> list[Home]:
+    def _settled(self, tensors: Sequence[torch.Tensor]) -> list[SharedWeight]:
         # A forked process has weights of its own, and must not write into its parent's copies.
         keys = [(os.getpid(), memory_of(tensor)) for tensor in tensors]
         homes = {key: home for key in keys if (home := self._homes.get(key)) is not None}
@@ -67,7 +67,7 @@ class WeightStore:
             homes[key].add_owner(tensor)
         return [homes[key] for key in keys]
 
-    def _move_in(self, tensors: dict[_Key, torch.Tensor]) -> dict[_Key, Home]:
+    def _move_in(self, tensors: dict[_Key, torch.Tensor]) -> dict[_Key, SharedWeight]:
         """Homes for tensors that have none, all in one segment; tied ones came as one."""
         if not tensors:
             return {}
@@ -78,7 +78,7 @@ class WeightStore:
             size += -(-tensor.numel() * tensor.element_size() // _ALIGNMENT) * _ALIGNMENT
         segment = self._worker.segment(max(size, _ALIGNMENT))
         return {
-            key: Home(tensor, segment, offset)
+            key: SharedWeight(tensor, segment, offset)
             for (key, tensor), offset in zip(tensors.items(), offsets, strict=True)
         }
 

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from sdbackends.catalog.requirements import importable, pip_install
 from sdbackends.errors import SdError, UsageError
-from sdbackends.machine import importable, pip_install
 
 #: How Ray names the resource that says which accelerator a node has.
 _TYPE = "accelerator_type:"
@@ -48,7 +48,7 @@ def check(address: str) -> None:
         SdError: Ray is not installed.
     """
     if not importable("ray"):
-        raise SdError("Ray is not installed", mend=pip_install("sdbackends[ray]"))
+        raise SdError("Ray is not installed", fix=pip_install("sdbackends[ray]"))
     if address == "auto":
         return
     if address.startswith("ray://"):
@@ -56,16 +56,16 @@ def check(address: str) -> None:
             "the matrix does not run through Ray's client",
             where=address,
             why="the command has to be on a machine of the cluster",
-            mend="run it there, with --ray auto",
+            fix="run it there, with --ray auto",
         )
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
-        raise UsageError(f"{address!r} is no address", where="--ray", mend="auto, or HOST:PORT")
+        raise UsageError(f"{address!r} is no address", where="--ray", fix="auto, or HOST:PORT")
     try:
         socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:
         why = getattr(error, "strerror", None) or str(error)
-        raise UsageError("no Ray cluster answers", where=address, why=why, mend=_START) from None
+        raise UsageError("no Ray cluster answers", where=address, why=why, fix=_START) from None
 
 
 @contextlib.contextmanager
@@ -88,7 +88,7 @@ def connected(address: str, runtime_env: Mapping[str, Any]) -> Iterator[None]:
     except (ConnectionError, RuntimeError, ValueError, SystemExit) as error:
         why = (str(error).strip().splitlines() or ["it does not answer as Ray does"])[0]
         raise UsageError(
-            "this Ray cluster cannot be joined", where=address, why=why, mend=_START
+            "this Ray cluster cannot be joined", where=address, why=why, fix=_START
         ) from None
     try:
         yield
@@ -133,7 +133,7 @@ def check_accelerators(wanted: tuple[str, ...]) -> None:
             f"the cluster has no {', '.join(lacking)}",
             where="--accelerator",
             why=f"Ray knows these accelerators there: {', '.join(sorted(here)) or 'none'}",
-            mend="name one of them as Ray does; `ray status` lists them as accelerator_type",
+            fix="name one of them as Ray does; `ray status` lists them as accelerator_type",
         )
 
 

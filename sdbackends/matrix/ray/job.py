@@ -46,6 +46,6 @@ def jobs(cells: Sequence[Cell], accelerators: Sequence[str], *, gpus: bool) -> l
         raise UsageError(
             "no cell is for a GPU",
             where="--accelerator",
-            mend="leave --accelerator out, or ask for cells with device cuda: --list shows them",
+            fix="leave --accelerator out, or ask for cells with device cuda: --list shows them",
         )
     return found

@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sdbackends import say
+from sdbackends import log
 from sdbackends.matrix import report
-from sdbackends.matrix.book import Order, line
 from sdbackends.matrix.ray import cluster, lost, shipping, task
 from sdbackends.matrix.ray.cluster import Node
 from sdbackends.matrix.ray.job import Job
-from sdbackends.matrix.ray.shelf import Kind, Shelf
 from sdbackends.matrix.ray.survey import Survey
+from sdbackends.matrix.ray.writers import Kind, Shelf
 from sdbackends.matrix.results import Cell, CellResult, Run
+from sdbackends.matrix.results_writer import RunRequest, line
 from sdbackends.matrix.run import SKIPPED
 
 Say = Callable[[str], None]
@@ -71,7 +71,7 @@ class Gathered:
 
 
 def run(
-    order: Order,
+    order: RunRequest,
     planned: Sequence[Job],
     environment: shipping.Environment,
     *,
@@ -120,7 +120,7 @@ class Loop:
 
     def __init__(
         self,
-        order: Order,
+        order: RunRequest,
         environment: shipping.Environment,
         shelf: Shelf,
         survey: Survey,
@@ -163,7 +163,7 @@ class Loop:
             if self._hopeless(nodes):
                 self.end()
                 left = len(self.waiting)
-                say.warn(f"no node is left that could run the other {left} cells: see --resume")
+                log.warn(f"no node is left that could run the other {left} cells: see --resume")
                 return
             self._place(nodes)
             self._doing(self._where())
@@ -246,7 +246,7 @@ class Loop:
             job.losses += 1
             self._resting[job.node] = time.monotonic() + _REST
             if job.losses < lost.LOSSES:
-                say.warn(f"{job.id} was lost with {self._label(job)}; it is begun anew")
+                log.warn(f"{job.id} was lost with {self._label(job)}; it is begun anew")
                 self.waiting.insert(0, job)
                 return
             ended = lost.lost_for_good(error)

@@ -16,8 +16,8 @@ from typing import Any, Literal
 
 from packaging.requirements import Requirement
 
-import sdbackends
-from sdbackends import catalog, resources
+from sdbackends import paths
+from sdbackends.catalog import backend_files
 from sdbackends.errors import SdError
 
 Environment = Literal["present", "pip"]
@@ -29,11 +29,11 @@ _UNWANTED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 def package(into: Path) -> Path:
     """sdbackends as a wheel lays it out, copied into the folder: one folder with everything in."""
     whole = into / "sdbackends"
-    shutil.copytree(Path(sdbackends.__file__).parent, whole, ignore=_UNWANTED, dirs_exist_ok=True)
-    for folder in (resources.backends_dir(), resources.shim_dir(), resources.pipelines_dir()):
+    shutil.copytree(paths.package_dir(), whole, ignore=_UNWANTED, dirs_exist_ok=True)
+    for folder in (paths.backends_dir(), paths.shim_dir(), paths.pipelines_dir()):
         if not (whole / folder.name).exists():
             shutil.copytree(folder, whole / folder.name, ignore=_UNWANTED)
-    shutil.copy2(resources.matrix_file(), whole)
+    shutil.copy2(paths.matrix_file(), whole)
     return whole
 
 
@@ -41,7 +41,7 @@ def runtime_env(backend: str, kind: Environment) -> dict[str, Any]:
     """Ray's description of the environment of that backend's cells; the package comes on top."""
     if kind == "present":
         return {}
-    wanted = [*catalog.load(backend).requirements, *_own_requirements()]
+    wanted = [*backend_files.load(backend).requirements, *_own_requirements()]
     return {"pip": {"packages": wanted}, "config": {"setup_timeout_seconds": _BUILDING}}
 
 
@@ -53,7 +53,7 @@ def _own_requirements() -> list[str]:
         raise SdError(
             "nobody knows what sdbackends needs on the nodes",
             why="it is not installed here: its requirements are in its metadata",
-            mend="install it (pip install -e .), or use --ray-env present",
+            fix="install it (pip install -e .), or use --ray-env present",
         ) from None
     found = []
     for line in lines:

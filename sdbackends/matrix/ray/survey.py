@@ -1,7 +1,7 @@
 """What the nodes are: each is asked once, and one of each kind is probed for its ceilings.
 
 The questions are Ray tasks that are bound to their node. A node that cannot answer cannot measure
-either: at the start that ends the run with the mend; one that joins later is left alone.
+either: at the start that ends the run with the fix; one that joins later is left alone.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from sdbackends import say
+from sdbackends import log
+from sdbackends.catalog.requirements import pip_install
 from sdbackends.errors import SdError
-from sdbackends.machine import pip_install
-from sdbackends.matrix.book import Book
 from sdbackends.matrix.ray import task
 from sdbackends.matrix.ray.cluster import Node, on, start
 from sdbackends.matrix.ray.lost import last_line
-from sdbackends.matrix.ray.shelf import Shelf
+from sdbackends.matrix.ray.writers import Shelf
 from sdbackends.matrix.results import Ceilings
+from sdbackends.matrix.results_writer import ResultsWriter
 
 #: Seconds for a probe, which waits until nothing else is on the node.
 _PATIENCE = 600
@@ -40,13 +40,13 @@ class Survey:
             if node.id not in self._silent and not self._shelf.knows(node.id, gpu=gpu)
         ]
         asked = [(node, self._ask(task.describe, node, gpu=gpu)) for node in new]
-        probes: list[tuple[Book, Any]] = []
+        probes: list[tuple[ResultsWriter, Any]] = []
         for node, ref in asked:
             try:
                 book = self._shelf.enter(node, ray.get(ref), gpu=gpu)
             except ray.exceptions.RayError as error:
                 self._silent.add(node.id)
-                say.warn(f"{node.label} is left out: {last_line(error)}")
+                log.warn(f"{node.label} is left out: {last_line(error)}")
                 continue
             if book.run.ceilings == Ceilings() and book not in [one for one, _ in probes]:
                 probes.append((book, self._ask(task.ceilings, node, gpu=gpu, alone=True)))
@@ -54,7 +54,7 @@ class Survey:
             try:
                 found = ray.get(ref, timeout=_PATIENCE)
             except ray.exceptions.RayError as error:
-                say.warn(f"the ceilings of {book.run.machine.name}: {last_line(error)}")
+                log.warn(f"the ceilings of {book.run.machine.name}: {last_line(error)}")
             else:
                 book.run = book.run.model_copy(update={"ceilings": found})
 
@@ -68,7 +68,7 @@ class Survey:
             raise SdError(
                 "no node of the cluster can measure",
                 why="each of them was asked what it is, and what it answered is above",
-                mend=f"on each node: {pip_install('sdbackends[matrix]')}; or --ray-env pip here",
+                fix=f"on each node: {pip_install('sdbackends[matrix]')}; or --ray-env pip here",
             )
 
     def _ask(

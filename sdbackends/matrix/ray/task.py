@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 import psutil
 
-from sdbackends.matrix import machine, probe
-from sdbackends.matrix.bench import Bench
-from sdbackends.matrix.book import Order
+from sdbackends.matrix import machine, peak_probe
+from sdbackends.matrix.cell_runner import CellRunner
 from sdbackends.matrix.results import Ceilings, Cell, CellResult, Machine
+from sdbackends.matrix.results_writer import RunRequest
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Done:
     drawn: bytes | None
 
 
-def measure(cell: Cell, order: Order, *, gpu: bool) -> Iterator[Begun | Done]:
+def measure(cell: Cell, order: RunRequest, *, gpu: bool) -> Iterator[Begun | Done]:
     """The cell, with its own reference beside it and its own torch to agree with.
 
     Where the task is cancelled, Ray raises KeyboardInterrupt here, and the bench ends its scripts.
@@ -46,7 +46,7 @@ def measure(cell: Cell, order: Order, *, gpu: bool) -> Iterator[Begun | Done]:
     if not gpu:
         _hide_gpus()
     yield Begun(ray.get_runtime_context().get_node_id())
-    with Bench(order.matrix, quick=order.quick) as bench:
+    with CellRunner(order.matrix, quick=order.quick) as bench:
         result = bench.measure(cell)
         yield Done(result, bench.picture(result))
 
@@ -67,7 +67,7 @@ def ceilings(*, gpu: bool) -> Ceilings:
     _as_at_home()
     if not gpu:
         _hide_gpus()
-    return probe.ceilings()
+    return peak_probe.ceilings()
 
 
 def _as_at_home() -> None:

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sdbackends.catalog.requirements import pip_install
 from sdbackends.errors import SdError, UsageError
-from sdbackends.machine import pip_install
 from sdbackends.matrix import store
-from sdbackends.matrix.report import into as document
+from sdbackends.matrix.report import embed as document
 from sdbackends.matrix.results import Run
 
 _SHEET = "pictures.webp"
@@ -43,14 +43,14 @@ def write(
         UsageError: a document has no place for the table, or something cannot be written.
     """
     try:
-        from sdbackends.matrix.report import csv_table, page, pictures, sheet
+        from sdbackends.matrix.report import contact_sheet, csv_table, page, thumbnails
         from sdbackends.matrix.report.rows import rows
     except ModuleNotFoundError as error:
-        mend = pip_install("sdbackends[matrix]")
-        raise SdError(f"the report needs the package {error.name}", mend=mend) from None
+        fix = pip_install("sdbackends[matrix]")
+        raise SdError(f"the report needs the package {error.name}", fix=fix) from None
     shown = rows(zip(runs, sources, strict=True))
     written = Written(folder / "report.html", folder / "report.md", folder / "report.csv")
-    drawn = pictures.sheets(shown)
+    drawn = thumbnails.sheets(shown)
     # Everything is made before the first file is written: a failure leaves an older report whole.
     files: dict[Path, str | bytes] = {
         written.html: page.html(shown, drawn),
@@ -58,7 +58,7 @@ def write(
         written.csv: csv_table.csv_text(shown),
     }
     if drawn:
-        files[folder / _SHEET] = sheet.webp(drawn)
+        files[folder / _SHEET] = contact_sheet.webp(drawn)
     for path in into:
         details = document.link(written.markdown, path.parent)
         files[path] = document.with_table(page.short(shown, details), path)
@@ -76,5 +76,5 @@ def _write(files: dict[Path, str | bytes]) -> None:
                 f"{path.name} cannot be written",
                 where=str(path),
                 why=error.strerror or str(error),
-                mend="name another folder: --output FOLDER",
+                fix="name another folder: --output FOLDER",
             ) from None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sdbackends.matrix.report import words
+from sdbackends.matrix.report import format
 from sdbackends.matrix.report.rows import Row
 from sdbackends.matrix.results import Cell, Part
 
@@ -127,8 +127,8 @@ def _latency(row: Row) -> Bar | None:
         return None
     taken = {PARTS[part]: value for part, value in row.seconds_of_parts.items()}
     rest = max(0.0, row.image.p50 - sum(taken.values()))
-    pieces = _pieces(_LATENCY, {**taken, "the rest of the call": rest}, words.seconds)
-    return Bar(row, pieces, sum(piece.value for piece in pieces), words.seconds(row.image.p50))
+    pieces = _pieces(_LATENCY, {**taken, "the rest of the call": rest}, format.seconds)
+    return Bar(row, pieces, sum(piece.value for piece in pieces), format.seconds(row.image.p50))
 
 
 def _building(row: Row) -> Bar | None:
@@ -140,7 +140,7 @@ def _building(row: Row) -> Bar | None:
         "first picture": timings.first_image,
         "each picture after it": row.image.p50 if row.image else None,
     }
-    return _several(row, _pieces(_BUILD, values, words.seconds))
+    return _several(row, _pieces(_BUILD, values, format.seconds))
 
 
 def _memory(row: Row) -> Bar | None:
@@ -150,12 +150,12 @@ def _memory(row: Row) -> Bar | None:
         "GPU, at most": memory.peak_gpu,
         "weights": memory.weights,
     }
-    return _several(row, _pieces(_MEMORY, values, words.size))
+    return _several(row, _pieces(_MEMORY, values, format.size))
 
 
 def _share(row: Row) -> Bar | None:
     values = {PARTS[part]: value for part, value in row.figures.shares.items()}
-    return _several(row, _pieces(_SHARE, values, words.share))
+    return _several(row, _pieces(_SHARE, values, format.share))
 
 
 def _several(row: Row, pieces: tuple[Piece, ...]) -> Bar | None:

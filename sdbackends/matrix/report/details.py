@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from sdbackends.matrix.report import words
+from sdbackends.matrix.report import format
 from sdbackends.matrix.report.rows import Row
 from sdbackends.matrix.results import Run, Tolerance
 
@@ -42,8 +42,8 @@ def commands(row: Row) -> Pairs:
 def speed(row: Row) -> str:
     """Against the reference; its own is in steps a second."""
     if row.ratio and not row.is_reference:
-        return words.times(row.ratio)
-    return f"{words.number(row.rate)} it/s"
+        return format.times(row.ratio)
+    return f"{format.number(row.rate)} it/s"
 
 
 def closeness(row: Row) -> str:
@@ -51,9 +51,9 @@ def closeness(row: Row) -> str:
     agreement = row.result.agreement
     if agreement is None or (row.is_reference and row.cell.precision == "fp32"):
         return ""
-    parts = [words.small(row.worst_part)] if row.worst_part is not None else []
+    parts = [format.small(row.worst_part)] if row.worst_part is not None else []
     if agreement.image_max is not None:
-        parts.append(words.decibels(agreement.psnr))
+        parts.append(format.decibels(agreement.psnr))
     return ", ".join(parts)
 
 
@@ -63,20 +63,20 @@ def of_run(run: Run) -> Pairs:
         ("system", f"{machine.system}, Python {machine.python}"),
         ("CPU", machine.cpu),
         ("cores, threads used", f"{machine.cores}, {machine.threads}"),
-        ("memory", words.size(machine.memory_bytes)),
+        ("memory", format.size(machine.memory_bytes)),
     ]
     if machine.gpu:
-        pairs.append(("GPU", f"{machine.gpu}, {words.size(machine.gpu_memory_bytes)}"))
+        pairs.append(("GPU", f"{machine.gpu}, {format.size(machine.gpu_memory_bytes)}"))
     if machine.driver:
         pairs.append(("driver", machine.driver))
     if machine.clock_mhz:
         pairs.append(("clock", f"{machine.clock_mhz:.0f} MHz"))
     for name, rates in (("matmul", ceilings.matmul), ("convolution", ceilings.conv)):
         if rates:
-            text = ", ".join(f"{dtype} {words.rate(rate)}" for dtype, rate in rates.items())
+            text = ", ".join(f"{dtype} {format.rate(rate)}" for dtype, rate in rates.items())
             pairs.append((f"ceiling, {name}", text))
     if ceilings.copy_bytes:
-        pairs.append(("ceiling, copy", f"{words.size(ceilings.copy_bytes)}/s"))
+        pairs.append(("ceiling, copy", f"{format.size(ceilings.copy_bytes)}/s"))
     pairs.append(("commit", run.commit))
     pairs.append(("kind of run", "quick" if run.quick else "full"))
     return pairs
@@ -104,10 +104,10 @@ def _timings(row: Row) -> Iterator[tuple[str, str]]:
         ("first picture", timings.first_image),
     ):
         if value is not None:
-            yield name, words.seconds(value)
+            yield name, format.seconds(value)
     for name, found in (("whole call", row.image), *row.figures.parts.items()):
         if found is not None:
-            spread = (words.seconds(it) for it in (found.p50, found.p90, found.p99))
+            spread = (format.seconds(it) for it in (found.p50, found.p90, found.p99))
             yield f"{name}: p50, p90, p99", f"{', '.join(spread)} of {found.count}"
     ratio = row.figures.ratio
     if ratio is not None and not row.is_reference:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from sdbackends.matrix.model import PRECISIONS
+from sdbackends.matrix.config import PRECISIONS
 from sdbackends.matrix.report.rows import Row
 from sdbackends.matrix.results import Cell, Outcome
 

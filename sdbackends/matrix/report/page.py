@@ -15,8 +15,8 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from sdbackends import __version__
-from sdbackends.matrix.report import charts, details, into, overview, pictures, scatter, words
+from sdbackends._version import __version__
+from sdbackends.matrix.report import charts, details, embed, format, overview, scatter, thumbnails
 from sdbackends.matrix.report.rows import Row, device_of
 from sdbackends.matrix.results import Run
 
@@ -51,7 +51,7 @@ class Filter:
     values: tuple[str, ...]
 
 
-def html(rows: Sequence[Row], sheets: Sequence[pictures.Sheet]) -> str:
+def html(rows: Sequence[Row], sheets: Sequence[thumbnails.Sheet]) -> str:
     """The whole page: styles, script and pictures are in it."""
     sections = charts.sections(rows)
     ids = {section.id for section in sections}
@@ -69,14 +69,14 @@ def html(rows: Sequence[Row], sheets: Sequence[pictures.Sheet]) -> str:
             sheets=sheets,
             sections=sections,
             plot=scatter.plot(rows),
-            map_colours=pictures.MAP_COLOURS,
+            map_colours=thumbnails.MAP_COLOURS,
         )
     )
 
 
 def markdown(rows: Sequence[Row], folder: Path, sheet: str | None) -> str:
     """The tables for a repository's page; links are as seen from `folder`, where `sheet` is."""
-    files = {id(row.run): into.link(row.file, folder) for row in rows}
+    files = {id(row.run): embed.link(row.file, folder) for row in rows}
     template = _environment(html=False).get_template("report.md.j2")
     return template.render(
         **_shared(rows), sheet=sheet, files=[files[id(run)] for run in _runs(rows)]
@@ -100,7 +100,7 @@ def _shared(rows: Sequence[Row]) -> dict[str, object]:
         "winners": overview.winners(rows),
         "grids": overview.grids(rows),
         "skipped": overview.skipped(rows),
-        "meanings": tuple(words.MEANINGS.items()),
+        "meanings": tuple(format.MEANINGS.items()),
         "tolerances": details.tolerances(runs),
     }
 
@@ -114,15 +114,15 @@ def _environment(*, html: bool) -> jinja2.Environment:
         trim_blocks=False,
     )
     environment.filters |= {
-        "number": words.number,
-        "seconds": words.seconds,
-        "times": words.times,
-        "share": words.share,
-        "small": words.small,
-        "work": words.work,
-        "sign": words.SIGNS.__getitem__,
+        "number": format.number,
+        "seconds": format.seconds,
+        "times": format.times,
+        "share": format.share,
+        "small": format.small,
+        "work": format.work,
+        "sign": format.SIGNS.__getitem__,
         "details": details.of_cell,
-        "data": pictures.data,
+        "data": thumbnails.data,
         "commands": details.commands,
         "speed": details.speed,
         "closeness": details.closeness,
@@ -176,7 +176,7 @@ def _filters(rows: Sequence[Row]) -> list[Filter]:
 
 def _summary(rows: Sequence[Row], runs: Sequence[Run]) -> str:
     counts = Counter(row.outcome for row in rows)
-    outcomes = ", ".join(f"{counts[name]} {name}" for name in words.SIGNS if counts[name])
+    outcomes = ", ".join(f"{counts[name]} {name}" for name in format.SIGNS if counts[name])
     days = sorted(run.started[:10] for run in runs)
     when = " to ".join(dict.fromkeys((days[0], days[-1]))) if days else ""
     machines = len({run.machine.name for run in runs})

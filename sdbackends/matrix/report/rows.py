@@ -14,7 +14,7 @@ from typing import Literal
 
 from sdbackends.matrix import figures, merge
 from sdbackends.matrix.figures import Figures, Percentiles
-from sdbackends.matrix.report import words
+from sdbackends.matrix.report import format
 from sdbackends.matrix.results import AFTER_THE_LOOP, Cell, CellResult, Outcome, Part, Run
 
 State = Literal["ok", "wrong", "other"]
@@ -41,7 +41,7 @@ class Row:
 
     @property
     def sign(self) -> str:
-        return words.SIGNS[self.outcome]
+        return format.SIGNS[self.outcome]
 
     @property
     def state(self) -> State:

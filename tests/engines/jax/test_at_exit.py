@@ -13,8 +13,8 @@ import torch
 from helpers import run
 
 from sdbackends.engines.jax import at_exit
+from sdbackends.engines.jax.dlpack import to_jax
 from sdbackends.engines.jax.engine import JaxEngine
-from sdbackends.engines.jax.exchange import to_jax
 from tests.engines.calls import Call, rand, ready
 
 

@@ -46,7 +46,7 @@ def test_all_missing_ops_are_named_with_every_site(engine: JaxEngine) -> None:
     assert nowhere.sites == (CallSite("down.0", x, x), CallSite("up.1", x, x))
     assert complex_relu.op == "aten.relu.default (complex64)"
     assert complex_relu.sites == (CallSite("there", x, "complex64[2, 3]"),)
-    assert complex_relu.place == "sdbackends/engines/jax/lowering/elementwise.py"
+    assert complex_relu.place == "sdbackends/engines/jax/ops/elementwise.py"
 
 
 def test_a_wrong_shape_is_never_passed_on(engine: JaxEngine) -> None:

@@ -10,12 +10,12 @@ import pytest
 import torch
 from helpers import built, worst
 
-from sdbackends import machine
-from sdbackends.engines.jax import device, exchange, streams
+from sdbackends.catalog import requirements
+from sdbackends.engines.jax import device, dlpack, streams
 from sdbackends.engines.jax import engine as jax_engine
-from sdbackends.engines.jax.choices import Choices, widest_head_of
 from sdbackends.engines.jax.engine import JaxEngine
-from sdbackends.engines.jax.lowering.attention import _library_takes
+from sdbackends.engines.jax.ops.attention import _library_takes
+from sdbackends.engines.jax.options import JaxOptions, widest_head_of
 from sdbackends.errors import RunError
 from tests.engines.calls import Call, rand, ready
 
@@ -27,7 +27,7 @@ AMPERE = SimpleNamespace(platform="gpu", compute_capability="8.6")
 
 def takes(place: SimpleNamespace, rows: int, keys: int, width: int) -> bool:
     query, key = (jnp.zeros((2, 8, count, width), jnp.bfloat16) for count in (rows, keys))
-    choices = Choices.from_options({}, "gpu", widest_head_of(place))
+    choices = JaxOptions.from_options({}, "gpu", widest_head_of(place))
     return _library_takes(query, key, key, None, choices)
 
 
@@ -53,7 +53,7 @@ def test_jax_on_the_cpu_beside_torch_on_the_gpu_is_said(
     first, best, warned, monkeypatch, capsys
 ) -> None:
     monkeypatch.setattr(jax, "local_devices", lambda: [first])
-    monkeypatch.setattr(machine, "device", lambda: best)
+    monkeypatch.setattr(requirements, "device", lambda: best)
     assert device.choose(None) is first
     said = capsys.readouterr().err
     assert ("the jax engine runs on the CPU; pip install" in said) == warned
@@ -110,7 +110,7 @@ def test_the_host_waits_for_the_device_where_nothing_else_orders_it(
     monkeypatch.setattr(
         jax_engine,
         "to_torch",
-        lambda result, device, dtype: exchange.to_torch(result.array, device, dtype),
+        lambda result, device, dtype: dlpack.to_torch(result.array, device, dtype),
     )
     assert worst(program(call.tensors()), [call.eager()]) < 1e-6
     assert waits == ([] if ordered else ["torch", "jax"])
@@ -119,8 +119,8 @@ def test_the_host_waits_for_the_device_where_nothing_else_orders_it(
 def test_integers_that_are_known_to_fit_are_not_looked_at(monkeypatch) -> None:
     long = torch.tensor([2**40])
     with pytest.raises(RunError):
-        exchange.narrowed(long)
-    assert exchange.narrowed(long, in_range=True).dtype == torch.int32
+        dlpack.narrowed(long)
+    assert dlpack.narrowed(long, in_range=True).dtype == torch.int32
 
 
 def test_on_a_cpu_the_integers_of_each_call_are_looked_at(engine: JaxEngine) -> None:

@@ -20,7 +20,7 @@ from sdbackends.engines.jax.layout import (
     reshaped,
     stored,
 )
-from sdbackends.engines.jax.lowering import shape as ops
+from sdbackends.engines.jax.ops import shape as ops
 from tests.engines.calls import Call, rand
 
 

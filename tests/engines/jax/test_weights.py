@@ -11,7 +11,7 @@ import torch
 from helpers import built, worst
 
 from sdbackends.engines.base import EngineContext
-from sdbackends.engines.jax import exchange
+from sdbackends.engines.jax import dlpack
 from sdbackends.engines.jax.engine import JaxEngine, JaxProgram
 from sdbackends.engines.jax.weights import Copied
 from sdbackends.errors import RunError
@@ -187,7 +187,7 @@ def test_unaligned_weights_of_a_mapped_file(engine: JaxEngine, tmp_path, call: C
     for length in range(1, 60, 9):
         save_file(values, tmp_path / f"{length}", metadata={"note": "x" * length})
         loaded = load_file(tmp_path / f"{length}")
-        found.append(loaded["linear.weight"].data_ptr() % exchange.ALIGNMENT)
+        found.append(loaded["linear.weight"].data_ptr() % dlpack.ALIGNMENT)
         module.load_state_dict(loaded, strict=False, assign=True)
         before = edits.picture_of(module)
         program = build(engine, call)
@@ -241,7 +241,7 @@ def test_what_is_not_aligned_is_copied_before_it_is_given(monkeypatch) -> None:
     monkeypatch.setattr(jax.dlpack, "from_dlpack", refuse)
     steps = torch.linspace(999.0, 0.0, 20)
     for step in steps.unbind():
-        assert float(exchange.to_jax(step, jax.devices("cpu")[0])) == float(step)
+        assert float(dlpack.to_jax(step, jax.devices("cpu")[0])) == float(step)
 
 
 def test_outputs_belong_to_the_caller(engine: JaxEngine) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from sdbackends.host import activate
+from sdbackends import session
 from tests.families.cases.features import images
 from tests.families.catalog import case
 
@@ -19,7 +19,7 @@ MEMORY = "Memory"
 
 
 def in_session() -> bool:
-    return activate.active() is not None
+    return session.active() is not None
 
 
 @case("sd15", "attention slicing, on and off", MEMORY)

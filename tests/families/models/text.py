@@ -27,7 +27,7 @@ from transformers import (
     XLMRobertaTokenizer,
 )
 
-from sdbackends.resources import pipelines_dir
+from sdbackends.paths import pipelines_dir
 from tests.families.models.weights import filled
 
 _TINY = pipelines_dir() / "tiny"

@@ -3,11 +3,11 @@
 import os
 from pathlib import Path
 
-from sdbackends import engines, resources
+from sdbackends import engines, paths
 
 HERE = Path(__file__).resolve().parent
 
-resources.backends_dir = lambda: Path(os.environ["SD_TEST_BACKENDS"])
+paths.backends_dir = lambda: Path(os.environ["SD_TEST_BACKENDS"])
 engines.ENGINES.update(
     {path.stem: f"faulty:{path.stem.capitalize()}" for path in (HERE / "backends").glob("*.yaml")}
 )

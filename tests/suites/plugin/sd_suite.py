@@ -88,8 +88,8 @@ def pytest_runtest_logfinish() -> None:
 
 def _count_calls() -> None:
     """Listen to what the router decides."""
-    from sdbackends.events import Listener
-    from sdbackends.host import activate
+    from sdbackends import session as activate
+    from sdbackends.runtime.events import Listener
 
     class Counting(Listener):
         def called(self, label: str) -> None:

@@ -68,7 +68,7 @@ def exception():
 
 
 def own_error():
-    raise BuildError("no such kernel", where="conv2d", why="it is Tuesday", mend="wait a day")
+    raise BuildError("no such kernel", where="conv2d", why="it is Tuesday", fix="wait a day")
 
 
 def abort():

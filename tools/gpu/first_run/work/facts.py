@@ -67,11 +67,14 @@ def _cudnn_of_jax() -> Any:
 
 
 def _sdbackends() -> dict[str, Any]:
-    from sdbackends import catalog, machine
+    from sdbackends.catalog import backend_files, requirements
 
     names = ("torch", "compile", "jax")
-    lacks = {n: [one.why for one in catalog.readiness(catalog.load(n)).reasons] for n in names}
-    return {"device": machine.device(), "lacks": lacks}
+    lacks = {
+        n: [one.why for one in backend_files.readiness(backend_files.load(n)).reasons]
+        for n in names
+    }
+    return {"device": requirements.device(), "lacks": lacks}
 
 
 def _said_by(ask: Any) -> Any:

@@ -17,8 +17,8 @@ import torch
 import sdbackends
 from first_run.child import Turn
 from first_run.work import models, timing
-from sdbackends import programs
-from sdbackends.verify import compare, tensors_of
+from sdbackends.runtime import program_cache
+from sdbackends.runtime.verify import compare, tensors_of
 
 
 def main(turn: Turn, *, family: str, backend: str, precision: str, batch: int) -> None:
@@ -66,7 +66,7 @@ class _LastCall:
 
     def __init__(self) -> None:
         self.calls: dict[int, tuple[Any, tuple[Any, ...]]] = {}
-        answer = programs._Answer
+        answer = program_cache._Answer
         run = answer._run
 
         def seen(one: Any, args: tuple[Any, ...]) -> Any:

@@ -1,0 +1,62 @@
+"""Activations, element by element."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from sdbackends.engines.jax.layout import Array
+from sdbackends.engines.jax.ops.registry import elementwise
+
+
+def _wide(x: Array) -> Array:
+    """Activations of 16-bit values are computed in float32, as torch does."""
+    return x.astype(jnp.float32)
+
+
+@elementwise("aten.silu.default")
+def silu(x: Array) -> Array:
+    return jax.nn.silu(_wide(x))
+
+
+@elementwise("aten.gelu.default")
+def gelu(x: Array, *, approximate: str = "none") -> Array:
+    return jax.nn.gelu(_wide(x), approximate=approximate == "tanh")
+
+
+@elementwise("aten.leaky_relu.default")
+def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
+    return jnp.where(x > 0, x, _wide(x) * negative_slope)
+
+
+@elementwise("aten.elu.default")
+def elu(x: Array, alpha: float = 1, scale: float = 1, input_scale: float = 1) -> Array:
+    wide = _wide(x)
+    return scale * jnp.where(wide > 0, wide, alpha * jnp.expm1(wide * input_scale))
+
+
+@elementwise("aten.hardtanh.default")
+def hardtanh(x: Array, min_val: float = -1, max_val: float = 1) -> Array:
+    return jnp.clip(x, min_val, max_val)
+
+
+@elementwise("aten.hardswish.default")
+def hardswish(x: Array) -> Array:
+    wide = _wide(x)
+    return wide * jnp.clip(wide + 3, 0, 6) / 6
+
+
+@elementwise("aten.hardsigmoid.default")
+def hardsigmoid(x: Array) -> Array:
+    return jnp.clip(_wide(x) + 3, 0, 6) / 6
+
+
+@elementwise("aten.softplus.default")
+def softplus(x: Array, beta: float = 1, threshold: float = 20) -> Array:
+    scaled = _wide(x) * beta
+    return jnp.where(scaled > threshold, _wide(x), jnp.logaddexp(scaled, 0.0) / beta)
+
+
+@elementwise("aten.mish.default")
+def mish(x: Array) -> Array:
+    return _wide(x) * jnp.tanh(softplus(x))

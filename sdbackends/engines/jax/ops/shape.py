@@ -1,0 +1,176 @@
+"""Ops that only look at a tensor in another way: views, permutations, joins and cuts.
+
+They carry the layout tag along wherever they can, because a tag lost here is a transposition of a
+whole feature map.
+"""
+
+from __future__ import annotations
+
+from builtins import slice as Cut
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+import numpy as np
+
+from sdbackends.engines.jax.layout import (
+    CHANNELS_LAST,
+    Array,
+    Laid,
+    Value,
+    in_order,
+    laid,
+    logical,
+    order_of,
+    permuted,
+    reshaped,
+    stored,
+)
+from sdbackends.engines.jax.ops.registry import lowers
+
+
+@lowers("aten.view.default", "aten.reshape.default", "aten._unsafe_view.default", layouts=True)
+def view(x: Value, size: Sequence[int]) -> Value:
+    return reshaped(x, size)
+
+
+@lowers("aten.permute.default", layouts=True)
+def permute(x: Value, dims: Sequence[int]) -> Value:
+    return permuted(x, dims)
+
+
+@lowers("aten.transpose.int", layouts=True)
+def transpose(x: Value, dim0: int, dim1: int) -> Value:
+    if x.ndim == 0:
+        return x
+    dims = list(range(x.ndim))
+    dims[dim0], dims[dim1] = dims[dim1], dims[dim0]
+    return permuted(x, dims)
+
+
+@lowers("aten.t.default", layouts=True)
+def t(x: Value) -> Value:
+    return permuted(x, range(x.ndim)[::-1])
+
+
+@lowers("aten.unsqueeze.default", layouts=True)
+def unsqueeze(x: Value, dim: int) -> Value:
+    shape = list(x.shape)
+    shape.insert(dim % (x.ndim + 1), 1)
+    return reshaped(x, shape)
+
+
+@lowers("aten.squeeze.default", layouts=True)
+def squeeze(x: Value) -> Value:
+    return squeeze_dims(x, range(x.ndim))
+
+
+@lowers("aten.squeeze.dim", "aten.squeeze.dims", layouts=True)
+def squeeze_dims(x: Value, dim: int | Sequence[int]) -> Value:
+    """A dim that is longer than 1 stays, as in torch."""
+    if x.ndim == 0:
+        return x
+    given = {d % x.ndim for d in ([dim] if isinstance(dim, int) else dim)}
+    drop = [d for d in given if x.shape[d] == 1]
+    order = order_of(x)
+    places = sorted(order[d] for d in range(x.ndim) if d not in drop)
+    kept = [places.index(order[d]) for d in range(x.ndim) if d not in drop]
+    return laid(jnp.squeeze(stored(x), tuple(order[d] for d in drop)), kept)
+
+
+@lowers("aten.expand.default")
+def expand(x: Array, size: Sequence[int], *, implicit: bool = False) -> Array:
+    old = (1,) * (len(size) - x.ndim) + x.shape
+    return jnp.broadcast_to(x, [o if s == -1 else s for o, s in zip(old, size, strict=True)])
+
+
+@lowers("aten.cat.default", layouts=True)
+def cat(tensors: Sequence[Value], dim: int = 0) -> Value:
+    """In the order of the first tagged tensor; torch skips the old-style empty ones."""
+    ndim = max(t.ndim for t in tensors)
+    full = [t for t in tensors if t.ndim == ndim]
+    orders = [t.order for t in full if isinstance(t, Laid)]
+    order = CHANNELS_LAST if CHANNELS_LAST in orders else (*orders, tuple(range(ndim)))[0]
+    return laid(jnp.concatenate([in_order(t, order) for t in full], order[dim]), order)
+
+
+@lowers("aten.stack.default")
+def stack(tensors: Sequence[Array], dim: int = 0) -> Array:
+    return jnp.stack(tensors, dim)
+
+
+@lowers("aten.slice.Tensor", layouts=True)
+def slice(
+    x: Value, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
+) -> Value:
+    """Python's own slices have torch's rules for ends that are negative or too large."""
+    order = order_of(x)
+    cut: list[Cut] = [Cut(None)] * x.ndim
+    cut[order[dim]] = Cut(start, end, step)
+    return laid(stored(x)[tuple(cut)], order)
+
+
+@lowers("aten.split_with_sizes.default", layouts=True)
+def split_with_sizes(x: Value, split_sizes: Sequence[int], dim: int = 0) -> list[Value]:
+    ends = [int(end) for end in np.cumsum(split_sizes)]
+    return [slice(x, dim, end - size, end) for end, size in zip(ends, split_sizes, strict=True)]
+
+
+@lowers("aten.split.Tensor", layouts=True)
+def split(x: Value, split_size: int, dim: int = 0) -> list[Value]:
+    length = x.shape[dim]
+    starts = range(0, max(length, 1), max(split_size, 1))
+    return [slice(x, dim, start, min(start + split_size, length)) for start in starts]
+
+
+@lowers("aten.chunk.default", layouts=True)
+def chunk(x: Value, chunks: int, dim: int = 0) -> list[Value]:
+    return split(x, -(-x.shape[dim] // chunks), dim)
+
+
+@lowers("aten.select.int", layouts=True)
+def select(x: Value, dim: int, index: int) -> Value:
+    dim, index = dim % x.ndim, index % x.shape[dim]
+    return squeeze_dims(slice(x, dim, index, index + 1), dim)
+
+
+@lowers("aten.unbind.int", layouts=True)
+def unbind(x: Value, dim: int = 0) -> list[Value]:
+    return [select(x, dim, index) for index in range(x.shape[dim])]
+
+
+@lowers("aten.repeat.default")
+def repeat(x: Array, repeats: Sequence[int]) -> Array:
+    return jnp.tile(x, tuple(repeats))
+
+
+@lowers("aten.flip.default")
+def flip(x: Array, dims: Sequence[int]) -> Array:
+    return jnp.flip(x, tuple(dims))
+
+
+@lowers("aten.roll.default")
+def roll(x: Array, shifts: Sequence[int], dims: Sequence[int] = ()) -> Array:
+    """Without dims torch rolls the flattened tensor."""
+    return jnp.roll(x, shifts, tuple(dims)) if dims else jnp.roll(x, shifts)
+
+
+@lowers("aten.diagonal.default")
+def diagonal(x: Array, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Array:
+    cut: Array = jnp.diagonal(x, offset, dim1, dim2)
+    return cut
+
+
+@lowers("aten.pixel_shuffle.default", layouts=True)
+def pixel_shuffle(x: Value, upscale_factor: int) -> Array:
+    *lead, c, h, w = x.shape
+    r = upscale_factor
+    apart = logical(x).reshape(*lead, c // (r * r), r, r, h, w)
+    return jnp.einsum("...crshw->...chrws", apart).reshape(*lead, c // (r * r), h * r, w * r)
+
+
+@lowers("aten.pixel_unshuffle.default", layouts=True)
+def pixel_unshuffle(x: Value, downscale_factor: int) -> Array:
+    *lead, c, h, w = x.shape
+    r = downscale_factor
+    apart = logical(x).reshape(*lead, c, h // r, r, w // r, r)
+    return jnp.einsum("...chrws->...crshw", apart).reshape(*lead, c * r * r, h // r, w // r)

@@ -1,0 +1,108 @@
+"""What a person may choose about the JAX lowering, and what follows for one platform.
+
+The yaml's options and the platform come in; a `JaxOptions` goes to every lowering that asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from sdbackends.engines.jax.layout import Array
+from sdbackends.engines.options import validate_options
+
+Platform = Literal["cpu", "gpu", "tpu"]
+#: Every option with its values; the first is the default.
+OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "layout": ("auto", "nhwc", "nchw"),
+    "attention": ("auto", "plain", "tiled", "library"),
+    "conv": ("auto", "native", "im2col"),
+    "matmul_precision": ("auto", "highest", "high", "default"),
+}
+_PRECISIONS = {
+    "highest": lax.Precision.HIGHEST,
+    "high": lax.Precision.HIGH,
+    "default": lax.Precision.DEFAULT,
+}
+
+
+@dataclass(frozen=True)
+class JaxOptions:
+    """How ops are lowered.
+
+    Attributes:
+        widest_head: of the heads that cuDNN's attention takes.
+        kernel_order: where the axes of a convolution's weight (OIHW) stand in memory.
+    """
+
+    platform: Platform
+    layout: str = "auto"
+    attention: str = "auto"
+    conv: str = "auto"
+    matmul_precision: str = "auto"
+    widest_head: int = 128
+
+    @classmethod
+    def from_options(
+        cls, options: Mapping[str, Any], platform: Platform, widest_head: int = 128
+    ) -> JaxOptions:
+        """Raises UsageError for an option or a value that is not accepted."""
+        chosen = cast("dict[str, str]", validate_options("jax", options, OPTIONS))
+        return cls(platform, **chosen, widest_head=widest_head)
+
+    @property
+    def channels_last(self) -> bool:
+        return self.layout != "nchw"
+
+    @property
+    def kernel_order(self) -> tuple[int, int, int, int]:
+        """HWIO for the CPU's dots and convolutions, OHWI as cuDNN's own NHWC kernels want it."""
+        if not self.channels_last:
+            return (0, 1, 2, 3)
+        return (0, 3, 1, 2) if self.platform == "gpu" else (3, 2, 0, 1)
+
+    def precision(self, dtype: np.dtype) -> lax.Precision | None:
+        """True float32 products by default: GPUs and TPUs would silently take fewer bits."""
+        if dtype != jnp.float32:
+            return None
+        if self.matmul_precision != "auto":
+            return _PRECISIONS[self.matmul_precision]
+        return None if self.platform == "cpu" else lax.Precision.HIGHEST
+
+    def accumulator(self, dtype: np.dtype) -> np.dtype | None:
+        """On a CPU 16-bit operands are only multiplied as such when the sum is float32."""
+        narrow = dtype in (jnp.bfloat16, jnp.float16)
+        return np.dtype(np.float32) if narrow and self.platform == "cpu" else None
+
+    def dot(self, left: Array, right: Array, *, contract: int = 0) -> Array:
+        """Product over the last axis of `left` and axis `contract` of the matrix `right`."""
+        dims = (((left.ndim - 1,), (contract,)), ((), ()))
+        return lax.dot_general(
+            left,
+            right,
+            dims,
+            precision=self.precision(left.dtype),
+            preferred_element_type=self.accumulator(left.dtype),
+        )
+
+
+def platform_of(device: jax.Device) -> Platform:
+    """XLA's name of a device's platform, with every GPU under one name."""
+    return cast(
+        "Platform", "gpu" if device.platform in ("gpu", "cuda", "rocm") else device.platform
+    )
+
+
+def widest_head_of(device: jax.Device) -> int:
+    """Of the heads that cuDNN's attention takes on this device: from compute capability 9 on more.
+
+    SD 1.5 has heads of width 160.
+    """
+    major = str(getattr(device, "compute_capability", "")).partition(".")[0]
+    return 256 if major.isdecimal() and int(major) >= 9 else 128

@@ -1,0 +1,135 @@
+"""Ops that read or write chosen elements: index, gather, scatters into a copy."""
+
+from __future__ import annotations
+
+import math
+from builtins import slice as Cut
+from collections.abc import Sequence
+
+import numpy as np
+import oneflow as flow
+
+from sdbackends.capture.graph import TensorSpec
+from sdbackends.engines.oneflow.dtypes import DTYPES
+from sdbackends.engines.oneflow.ops.indices import flat, in_range
+from sdbackends.engines.oneflow.ops.registry import lowers
+from sdbackends.engines.oneflow.ops.tensors import (
+    Number,
+    Tensor,
+    cast,
+    constant,
+    filled,
+    to_shape,
+)
+
+Indices = Sequence[Tensor | None]
+
+
+@lowers("aten.index.Tensor", spec=True)
+def index(x: Tensor, indices: Indices, *, spec: TensorSpec) -> Tensor:
+    """The chosen axes become one axis in front, from which rows are taken."""
+    front, rest, place = _axes(x, indices)
+    picked = flow.index_select(_rows(x, front, rest), 0, place.reshape(-1))
+    lead = tuple(place.shape)
+    result = picked.reshape(*lead, *(x.shape[axis] for axis in rest))
+    if front == list(range(front[0], front[-1] + 1)):  # side by side: they stay where they were
+        order = [*range(len(lead), len(lead) + front[0]), *range(len(lead))]
+        result = result.permute(*order, *range(len(order), result.ndim))
+    return result
+
+
+def _axes(x: Tensor, indices: Indices) -> tuple[list[int], list[int], Tensor]:
+    """The axes with an index, those without, and the position in all of the former as one."""
+    front = [axis for axis, index in enumerate(indices) if index is not None]
+    rest = [axis for axis in range(x.ndim) if axis not in front]
+    given = [index for index in indices if index is not None]
+    return front, rest, flat(given, [x.shape[axis] for axis in front])
+
+
+def _rows(x: Tensor, front: list[int], rest: list[int]) -> Tensor:
+    ordered = x.permute(*front, *rest) if front != list(range(len(front))) else x
+    return ordered.reshape(math.prod(x.shape[axis] for axis in front), -1)
+
+
+@lowers("aten.index_put.default")
+def index_put(x: Tensor, indices: Indices, values: Tensor, accumulate: bool = False) -> Tensor:
+    if accumulate:
+        raise NotImplementedError("index_put with accumulate")
+    front, rest, place = _axes(x, indices)
+    rows = _rows(x, front, rest)
+    shape = (*place.shape, *(x.shape[axis] for axis in rest))
+    if front != list(range(front[0], front[0] + len(front))) or front[0] != 0:
+        raise NotImplementedError("index_put behind the first axis")
+    updates = to_shape(cast(values, x.dtype), shape).reshape(-1, rows.shape[1])
+    written = flow._C.tensor_scatter_nd_update(rows, place.reshape(-1, 1), updates)
+    return written.reshape(*x.shape)
+
+
+@lowers("aten.index_select.default")
+def index_select(x: Tensor, dim: int, index: Tensor) -> Tensor:
+    if x.ndim == 0:
+        return x
+    dim %= x.ndim
+    place = in_range(index.to(flow.int64), 0, x.shape[dim])
+    return flow.index_select(x, dim, place.reshape(-1))
+
+
+@lowers("aten.gather.default")
+def gather(x: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
+    """The index may be shorter than `x` along the other axes."""
+    if x.ndim == 0:
+        return to_shape(x, index.shape)
+    dim %= x.ndim
+    place = in_range(index.to(flow.int64), 0, x.shape[dim])
+    return flow.gather(_cut(x, place, dim), dim, place)
+
+
+def _cut(x: Tensor, index: Tensor, dim: int) -> Tensor:
+    cut = [Cut(0, size) for size in index.shape]
+    cut[dim] = Cut(None)
+    return x[tuple(cut)].contiguous()
+
+
+@lowers("aten.scatter.src")
+def scatter(x: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
+    dim %= x.ndim
+    place = in_range(index.to(flow.int64), 0, x.shape[dim])
+    values = src[tuple(Cut(0, size) for size in index.shape)].contiguous()
+    return flow.scatter(x.contiguous(), dim, place.contiguous(), cast(values, x.dtype))
+
+
+@lowers("aten.scatter.value")
+def scatter_value(x: Tensor, dim: int, index: Tensor, value: Number) -> Tensor:
+    return scatter(x, dim, index, filled(index.shape, value, x.dtype, x.device))
+
+
+@lowers("aten.slice_scatter.default", spec=True)
+def slice_scatter(
+    x: Tensor,
+    src: Tensor,
+    dim: int = 0,
+    start: int | None = None,
+    end: int | None = None,
+    step: int = 1,
+    *,
+    spec: TensorSpec,
+) -> Tensor:
+    dim %= x.ndim
+    return _overlaid(x, src, dim, Cut(start, end, step), spec)
+
+
+@lowers("aten.select_scatter.default", spec=True)
+def select_scatter(x: Tensor, src: Tensor, dim: int, index: int, *, spec: TensorSpec) -> Tensor:
+    dim %= x.ndim
+    at = index % x.shape[dim]
+    return _overlaid(x, src.unsqueeze(dim), dim, Cut(at, at + 1), spec)
+
+
+def _overlaid(x: Tensor, src: Tensor, dim: int, cut: Cut, spec: TensorSpec) -> Tensor:
+    """Both tensors in one, and each row from where it is to come."""
+    size = x.shape[dim]
+    come_from = np.arange(size)
+    covered = come_from[cut]
+    come_from[cut] = size + np.arange(len(covered))
+    both = flow.cat([x, cast(src, DTYPES[spec.dtype])], dim=dim)
+    return flow.index_select(both, dim, constant(come_from, x.device))

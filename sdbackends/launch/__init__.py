@@ -1,0 +1,1 @@
+"""What `sd-mock` and `sdbackends run` set before a script starts."""

@@ -1,0 +1,146 @@
+"""Which names of torch are there on the OneFlow host, and why the others are not.
+
+`find` gives what a dotted name means; `lacking` gives the reason in words where it means nothing.
+As a process (`python -m sdbackends.oneflow_host.names`, in the Python that has oneflow) it reads
+a JSON list of dotted names on stdin and writes a JSON mapping of name to reason (or null).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from functools import cache
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from sdbackends.oneflow_host import registry
+from sdbackends.oneflow_host.placeholders import PLACEHOLDERS
+from sdbackends.oneflow_host.reasons import WITHHELD, reason
+
+#: OneFlow's modules that mean what torch means by that name; with what stands below them, "*".
+_SHARED = (
+    "torch", "torch.amp", "torch.autograd", "torch.autograd.graph", "torch.backends",
+    "torch.backends.cudnn", "torch.cuda", "torch.cuda.amp", "torch.distributions.*", "torch.linalg",
+    "torch.multiprocessing", "torch.nn", "torch.nn.functional", "torch.nn.init",
+    "torch.nn.modules.*", "torch.nn.parallel", "torch.nn.parameter", "torch.nn.utils.*",
+    "torch.optim.*", "torch.profiler", "torch.utils", "torch.utils.checkpoint",
+    "torch.utils.data.*",
+)  # fmt: skip
+
+
+class NotThereError(LookupError):
+    """`find` found nothing; the text is the reason."""
+
+
+def lacking(dotted: str) -> str | None:
+    """None where `dotted` ("torch.nn.functional.silu") is there, else the reason in words."""
+    try:
+        find(dotted)
+    except NotThereError as error:
+        return (
+            f"a placeholder: raises when used ({error})" if dotted in PLACEHOLDERS else str(error)
+        )
+    return None
+
+
+def find(dotted: str) -> Any:
+    """The object that `dotted` means on the host; for a module, its own name.
+
+    Raises:
+        NotThereError: it means nothing here.
+    """
+    path = dotted.split(".")
+    depth = len(path)
+    while depth and (not is_module(at := ".".join(path[:depth])) or is_hollow(at)):
+        depth -= 1
+    if not depth:
+        raise NotThereError(f"{dotted} is no name of torch")
+    owner, rest = ".".join(path[:depth]), path[depth:]
+    if not rest:
+        return owner
+    found = member(owner, rest[0])
+    for count, name in enumerate(rest[1:], start=depth + 2):
+        found = _attribute(found, name, ".".join(path[:count]))
+    return found
+
+
+def member(module: str, name: str) -> Any:
+    """What `name` means in the dressed `module`, other modules aside.
+
+    Raises:
+        NotThereError: it means nothing there.
+    """
+    registry.load()
+    dotted = f"{module}.{name}"
+    if dotted in registry.PROVIDED:
+        return registry.PROVIDED[dotted]
+    real = oneflow_module(module)
+    if real is None or dotted in WITHHELD or not hasattr(real, name):
+        raise NotThereError(reason(dotted))
+    value = getattr(real, name)
+    if isinstance(value, ModuleType) and not name.startswith("__"):
+        raise NotThereError(reason(dotted))
+    return value
+
+
+@cache
+def is_module(dotted: str) -> bool:
+    """Whether `import dotted` works on the host."""
+    if dotted in registry.provided_modules() or dotted in _placeholder_modules():
+        return True
+    return oneflow_module(dotted) is not None
+
+
+@cache
+def is_hollow(dotted: str) -> bool:
+    """Whether the module `dotted` holds placeholders and nothing else."""
+    filled = dotted in registry.provided_modules() or oneflow_module(dotted) is not None
+    return not filled and dotted in _placeholder_modules()
+
+
+@cache
+def oneflow_module(dotted: str) -> ModuleType | None:
+    """OneFlow's own module behind the dressed one, where it means the same."""
+    shared = dotted in _SHARED or any(
+        pattern.endswith(".*") and (dotted == pattern[:-2] or dotted.startswith(pattern[:-1]))
+        for pattern in _SHARED
+    )
+    if not shared or dotted in WITHHELD:
+        return None
+    try:
+        return import_module("oneflow" + dotted[len("torch") :])
+    except ModuleNotFoundError:
+        return None
+
+
+@cache
+def _placeholder_modules() -> frozenset[str]:
+    parents = set()
+    for dotted in PLACEHOLDERS:
+        while "." in dotted:
+            dotted = dotted.rpartition(".")[0]
+            parents.add(dotted)
+    return frozenset(parents)
+
+
+def _attribute(owner: Any, name: str, dotted: str) -> Any:
+    """`owner.name` for a class of OneFlow, as it is while the host's additions are laid."""
+    import oneflow
+
+    laid = {oneflow.Tensor: registry.TENSOR, oneflow.nn.Module: registry.MODULE}
+    for base in owner.__mro__ if isinstance(owner, type) else ():
+        if name in laid.get(base, ()):
+            return laid[base][name]
+    if not hasattr(owner, name):
+        raise NotThereError(reason(dotted))
+    return getattr(owner, name)
+
+
+def _main() -> None:
+    asked = json.load(sys.stdin)
+    json.dump({dotted: lacking(dotted) for dotted in asked}, sys.stdout)
+
+
+if __name__ == "__main__":
+    _main()
