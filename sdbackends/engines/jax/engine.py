@@ -7,6 +7,7 @@ the compiled function, never constants in it: they may change without a new comp
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ from sdbackends.utils import fork_safety, undoing
 from sdbackends.utils.error_text import in_all_words
 
 Tensors = Mapping[str, torch.Tensor]
+#: Executables of the parent, which a child never lets go: it has none of XLA's threads.
+_kept_by_forks: list[Any] = []
 
 
 class JaxEngine(GraphEngine):
@@ -133,7 +136,8 @@ class JaxProgram(Program):
     ) -> None:
         self.from_cache = compiled.from_cache
         self._graph = graph
-        self._run = compiled.run
+        self._run: Any = compiled.run
+        self._process = os.getpid()
         self._store = store
         self._orders = orders
         self._lock = fork_safety.reentrant_lock()
@@ -145,10 +149,10 @@ class JaxProgram(Program):
         self._ordered = carried_by_dlpack(store.device)
         #: Which int64 inputs were looked at: ids and steps of a later call are of the same kind.
         self._in_range: set[int] = set()
-        self._closed = False
 
     def __call__(self, inputs: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
-        if self._closed:
+        run = self._run
+        if run is None:
             raise RunError(
                 "this program was closed",
                 why="its engine was switched off",
@@ -164,7 +168,7 @@ class JaxProgram(Program):
             wait_for_torch(self._store.device)
         arrays = [self._array(place, tensor) for place, tensor in enumerate(inputs)]
         try:
-            results = self._run(weights, self._constants, arrays)
+            results = run(weights, self._constants, arrays)
             if not ordered:
                 # The inputs' memory is torch's, which may write there as soon as we return.
                 for result in results:
@@ -188,7 +192,10 @@ class JaxProgram(Program):
         self._take(self._store.bind(tensors, self._orders, self._weights))
 
     def close(self) -> None:
-        self._closed = True
+        # Dynamo keeps the program for as long as the code that it traced: not the machine code too.
+        run, self._run = self._run, None
+        if os.getpid() != self._process:
+            _kept_by_forks.append(run)
         self._take([])
         self._constants, self._inputs = [], []
 

@@ -222,6 +222,16 @@ def test_a_model_that_is_let_go_is_collected(engine: JaxEngine, call: Call) -> N
     assert copy() is None and not engine._store._copies
 
 
+def test_a_closed_program_lets_go_of_its_machine_code(engine: JaxEngine, call: Call) -> None:
+    """Dynamo keeps programs; an executable is some hundred of the 65,530 mappings of a process."""
+    program = build(engine, call)
+    executable = weakref.ref(program._run)
+    program(call.tensors())
+    program.close()
+    gc.collect()
+    assert executable() is None
+
+
 def test_a_closed_program_says_so(engine: JaxEngine, call: Call) -> None:
     program = build(engine, call)
     engine.close()
