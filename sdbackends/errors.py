@@ -18,7 +18,7 @@ class SdError(Exception):
         self.what, self.where, self.why, self.fix = what, where, why, fix
         lines = [what if not where else f"{what} ({where})"]
         if why:
-            lines.append(f"  why:  {why}")
+            lines.append(f"  why: {why}")
         if fix:
             lines.append(f"  fix: {fix}")
         super().__init__("\n".join(lines))

@@ -87,7 +87,8 @@ class Session:
             from sdbackends.runtime import router
 
             strategy = None
-            if self.settings.measure is not None and _observer is not None:
+            if self.settings.measure is not None:
+                assert _observer is not None, "observe_with() comes before a measured session"
                 self.listeners.add(_observer(self.settings.measure, self.patches))
             if self.settings.survey is not None:
                 from sdbackends.runtime.op_survey import Survey

@@ -2,8 +2,8 @@
 
 For a line of its log Dynamo looks up the name of every function that it traces, for which it splits
 whole source files into tokens, and to every guard it writes the line of code that asked for it. It
-times each program's guards, behind memory that it writes to empty the processor's caches: a tenth
-of a second. None of it is shown in calls of ours; under `SD_LOG=debug` it is prepared, and shown.
+times each program's guards, behind memory that it writes to empty the processor's caches: 0.02 s
+and more. None of it is shown in calls of ours; under `SD_LOG=debug` it is prepared, and shown.
 """
 
 from __future__ import annotations

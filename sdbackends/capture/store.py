@@ -56,7 +56,7 @@ class CaptureStore:
         except ArtifactError as error:
             log.warn_once(
                 ("damaged", str(self.folder)),
-                f"{error}\n  so:   it is made anew, as every other that cannot be used",
+                f"{error}\n  so:  it is made anew, as every other that cannot be used",
             )
         except OSError as error:
             _cannot(self.folder, "read", error)

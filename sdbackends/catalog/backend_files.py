@@ -226,5 +226,5 @@ def _not_ready(what: str, lacks: Sequence[MissingRequirement]) -> BackendNotRead
     return BackendNotReadyError(
         what,
         why="; ".join(lack.why for lack in lacks),
-        fix="\n        ".join(fixes) or "`sdbackends doctor` says what is missing",
+        fix="\n       ".join(fixes) or "`sdbackends doctor` says what is missing",
     )

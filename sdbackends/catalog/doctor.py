@@ -1,8 +1,8 @@
 """What is wrong with this machine, backend by backend, and the command that fixes it.
 
 In come the names asked for; out goes a `Report`: plain data that the command prints or writes as
-JSON. Problems of one backend come from `catalog.readiness`; the rest are troubles that no single
-backend owns: packages that look right and are not, a cache that cannot be written.
+JSON. Problems of one backend come from `backend_files.readiness`; the rest are troubles that no
+single backend owns: packages that look right and are not, a cache that cannot be written.
 """
 
 from __future__ import annotations

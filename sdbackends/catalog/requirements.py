@@ -1,8 +1,8 @@
 """What this machine has: packages, a compiler, a GPU; without importing any framework.
 
 Every question is answered from package metadata and the file system, and every lack comes with
-the exact command that fixes it. `catalog.readiness` asks what one backend needs; `doctor` asks
-about the machine as a whole.
+the exact command that fixes it. `backend_files.readiness` asks what one backend needs; `doctor`
+asks about the machine as a whole.
 """
 
 from __future__ import annotations

@@ -42,10 +42,10 @@ def _print(report: Report) -> None:
         version = f" ({diagnosis.installed})" if diagnosis.installed else ""
         typer.echo(f"{diagnosis.backend}{version}: {mark}")
         for lack in diagnosis.lacks:
-            typer.echo(f"  why:  {lack.why}\n  fix: {lack.fix}")
+            typer.echo(f"  why: {lack.why}\n  fix: {lack.fix}")
     for lack in report.machine:
         typer.echo(f"this machine: {lack.why}\n  fix: {lack.fix}")
     typer.echo(f"this shell: {shell_status.summary(report.shell)}")
     untouched = report.shell.backend is None and report.shell.shim is None
     for lack in () if untouched else report.shell.lacks:
-        typer.echo(f"  why:  {lack.why}\n  fix: {lack.fix}")
+        typer.echo(f"  why: {lack.why}\n  fix: {lack.fix}")

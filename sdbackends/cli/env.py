@@ -86,7 +86,7 @@ def list_(as_json: options.Json = False) -> None:
         typer.echo(f"  what: {record['summary']}; Python {record['python']}, {record['size']}")
         typer.echo(f"  in:   {record['folder'] or 'nowhere yet'}")
         for reason in record["reasons"]:
-            typer.echo(f"  why:  {reason['why']}\n  fix: {reason['fix']}")
+            typer.echo(f"  why: {reason['why']}\n  fix: {reason['fix']}")
 
 
 @env.command()

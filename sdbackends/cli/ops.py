@@ -113,7 +113,7 @@ def _lines(code: int, findings: Sequence[Finding]) -> Iterator[str]:
         obstacles = dict.fromkeys(finding.obstacle for finding in own if finding.obstacle)
         lacks = f"{backend} lacks {counted(len(missing), 'op')}" if missing else ""
         yield f"{model}: {lacks or (f'not on {backend}' if obstacles else f'all on {backend}')}"
-        yield from (f"  why:  {obstacle}" for obstacle in obstacles)
+        yield from (f"  why: {obstacle}" for obstacle in obstacles)
         yield from (f"  {line}" for op in missing for line in op_lines(op))
     yield from place_lines(everything)
     if not findings:

@@ -35,5 +35,5 @@ def _lines(status: shell_status.Status) -> list[str]:
         f"  python: {known}",
     ]
     for lack in status.lacks:
-        lines += [f"  why:  {lack.why}", f"  fix: {lack.fix}"]
+        lines += [f"  why: {lack.why}", f"  fix: {lack.fix}"]
     return lines

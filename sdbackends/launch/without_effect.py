@@ -21,8 +21,8 @@ def watch() -> None:
 
 
 def _say() -> None:
-    activate = sys.modules.get("sdbackends.session")
-    if "diffusers" not in sys.modules or (activate is not None and activate.was_active()):
+    session = sys.modules.get("sdbackends.session")
+    if "diffusers" not in sys.modules or (session is not None and session.was_active()):
         return
     backend = os.environ.get("SD_BACKEND", "").strip()
     ignoring = sys.flags.ignore_environment

@@ -161,8 +161,8 @@ def _unsupported(label: str, backend: str, missing: tuple[MissingOp, ...]) -> Un
     lines = [line for op in missing for line in op_lines(op)]
     return UnsupportedOpsError(
         f"{label} stays on eager torch",
-        why="\n        ".join([f"{backend} lacks {counted(len(missing), 'op')}:", *lines]),
-        fix="\n        ".join(place_lines(missing)),
+        why="\n       ".join([f"{backend} lacks {counted(len(missing), 'op')}:", *lines]),
+        fix="\n       ".join(place_lines(missing)),
     )
 
 

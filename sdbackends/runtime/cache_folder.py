@@ -24,7 +24,7 @@ def open_folder(settings: Settings, kind: str) -> Path | None:
             _check(place)
     except (ArtifactError, NoHomeError) as error:
         key = ("cache", error.what, error.why)
-        log.warn_once(key, f"{error}\n  so:   the run keeps nothing there")
+        log.warn_once(key, f"{error}\n  so:  the run keeps nothing there")
         return None
     return place
 

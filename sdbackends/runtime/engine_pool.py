@@ -37,10 +37,6 @@ class EnginePool:
         self._engines: dict[str, GraphEngine | ModuleEngine] = {}
         self._process = os.getpid()
 
-    def backend_of(self, part: str) -> str | None:
-        """Name the backend of a part of a pipeline; None: the settings name none."""
-        return self.settings.backend.of(part)
-
     def is_plain_torch(self, backend: str) -> bool:
         """Whether the backend leaves its models to torch as the script has it."""
         return is_plain_torch(self._backends[backend].engine)

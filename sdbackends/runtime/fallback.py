@@ -68,7 +68,7 @@ class Fallback:
         if self.strict:
             raise error
         text = text_of(error) or in_words(error)
-        log.warn_once(("fallback", id(module), text), f"{text}\n  so:   {part} on eager torch")
+        log.warn_once(("fallback", id(module), text), f"{text}\n  so:  {part} on eager torch")
 
 
 def _untraced(module: torch.nn.Module, error: BaseException) -> CaptureError:

@@ -91,7 +91,7 @@ class Router:
 
     def takes_over(self, model: torch.nn.Module) -> bool:
         """Whether a script's own compiling of the model is left to a backend, which is said."""
-        name = self.engines.backend_of(part_of(model))
+        name = self.settings.backend.of(part_of(model))
         if name is None or self.engines.is_plain_torch(name) or not wrapping.is_wrapped(model):
             return False
         log.warn_once(
@@ -109,7 +109,7 @@ class Router:
             routed = self._models.get(module)
             again = routed is not None and routed.served
             args, kwargs = prepare.convert(module, args, kwargs, again=again)
-            name = self.engines.backend_of(part_of(module))
+            name = self.settings.backend.of(part_of(module))
             if name is None or wrapping.only_wraps_others(module):
                 self._here.inside = False  # models inside it are routed
                 return call_eager(module, *args, **kwargs)

@@ -25,7 +25,7 @@ def run_all(steps: Iterable[tuple[str, Callable[[], object]]]) -> None:
         except Exception as error:
             # Not str(error): that may raise, too.
             words = traceback.format_exception_only(error)[-1].strip()
-            log.warn(f"{label} could not be undone; everything else was\n  why:  {words}")
+            log.warn(f"{label} could not be undone; everything else was\n  why: {words}")
         except BaseException as stopped:
             stop = stopped
     if stop is not None:

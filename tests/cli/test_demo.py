@@ -63,7 +63,7 @@ def test_each_cell_is_a_script_and_the_first_backend_is_the_reference(
     def script(command: list[str], env: dict[str, str], **_: object) -> object:
         backend = env["SD_BACKEND"]
         if backend == "compile":
-            noise = "Loading: 100%\nsdbackends: it failed\nsdbackends:   why:  no\n"
+            noise = "Loading: 100%\nsdbackends: it failed\nsdbackends:   why: no\n"
             return subprocess.CompletedProcess(command, 1, "", noise)
         file = next(w for w in command if w.startswith("--output=")).partition("=")[2]
         Image.new("RGB", (8, 8), colours[backend]).save(file)
@@ -74,7 +74,7 @@ def test_each_cell_is_a_script_and_the_first_backend_is_the_reference(
     plan = Plan(backends=("torch", "compile", "jax"), steps=2, guidance=4, seed=1, rows=(ROW,))
     torch, compiled, jax = demo.draw(plan, tmp_path)
     assert (torch.seconds, torch.difference, torch.error) == (0.25, None, None)
-    assert compiled.picture is None and compiled.error == "it failed\n  why:  no"
+    assert compiled.picture is None and compiled.error == "it failed\n  why: no"
     assert (jax.seconds, jax.difference) == (0.25, 2)
 
 
@@ -99,8 +99,8 @@ def test_the_sheet_has_a_place_for_every_cell() -> None:
     ("stderr", "reason"),
     [
         (
-            "noise\nTraceback:\n  File x\na.BuildError: no\n  why:  y\n",
-            "a.BuildError: no\n  why:  y",
+            "noise\nTraceback:\n  File x\na.BuildError: no\n  why: y\n",
+            "a.BuildError: no\n  why: y",
         ),
         ("noise\nerror: the model\nfix: another\n", "error: the model\nfix: another"),
         ("  10%\n", "  10%"),

@@ -98,7 +98,7 @@ def test_the_lines(python: Path) -> None:
     done = run("sd_mock", "--status", path=python, SD_BACKEND="jax")
     first, *rest = done.stdout.splitlines()
     assert (done.returncode, first) == (1, "this shell: not switched, although SD_BACKEND=jax")
-    assert rest[-2:] == ["  why:  the shim is not on PYTHONPATH", '  fix: eval "$(sd-mock jax)"']
+    assert rest[-2:] == ["  why: the shim is not on PYTHONPATH", '  fix: eval "$(sd-mock jax)"']
     assert "sdbackends 0" in rest[2]
 
 

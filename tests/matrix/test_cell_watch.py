@@ -143,7 +143,7 @@ def test_how_scripts_die(tmp_path: Path, text: str, outcome: str, words: str) ->
     ],
 )
 def test_failures_by_their_class(tmp_path: Path, kinds: tuple[str, ...], outcome: str) -> None:
-    measured = Measured(failure=Failure(kinds, "unet failed\n  why:  it did"))
+    measured = Measured(failure=Failure(kinds, "unet failed\n  why: it did"))
     ended = failures.died(measured, 1, tmp_path / "log.txt")
     assert ended.outcome == outcome
     own = "SdError" in kinds

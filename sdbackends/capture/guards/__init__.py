@@ -1,4 +1,4 @@
-"""What Dynamo does not guard by itself, each kind in a file of its own.
+"""What Dynamo does not guard by itself, each kind in a file of its own; and what it need not.
 
 A kind's `changes()` says what of Dynamo is replaced while a trace of ours runs. `class_guard.py`,
 one room up, stands for classes and functions that are replaced.

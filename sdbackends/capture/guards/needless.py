@@ -6,7 +6,7 @@
   nobody asks.
 - A backward hook does nothing to a call without gradients; the mode is guarded.
 
-For SD 1.5's UNet, of 686 modules and as many weights, that is 7,200 questions of 24,000.
+For SD 1.5's UNet, under torch 2.13, that is 5,895 of 14,462 guards.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Copy a weight into another axis order, at about the speed of memory.
 
-Of a convolution's kernels a model has gigabytes, and every process copies them once. Half of the
-time of a plain copy goes into the page faults of new memory, most of the rest into reading single
-elements that stand a page apart.
+Of a convolution's kernels a model has gigabytes, and every process copies them once. Where it was
+measured (a virtual machine, pages of 4 KB), half of the time of a plain copy went into the page
+faults of new memory, most of the rest into reading single elements that stand a page apart.
 """
 
 from __future__ import annotations

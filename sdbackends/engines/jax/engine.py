@@ -7,7 +7,6 @@ the compiled function, never constants in it: they may change without a new comp
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,8 +32,6 @@ from sdbackends.utils import fork_safety, undoing
 from sdbackends.utils.error_text import in_all_words
 
 Tensors = Mapping[str, torch.Tensor]
-#: Executables of the parent, which a child never lets go: it has none of XLA's threads.
-_kept_by_forks: list[Any] = []
 
 
 class JaxEngine(GraphEngine):
@@ -137,7 +134,6 @@ class JaxProgram(Program):
         self.from_cache = compiled.from_cache
         self._graph = graph
         self._run: Any = compiled.run
-        self._process = os.getpid()
         self._store = store
         self._orders = orders
         self._lock = fork_safety.reentrant_lock()
@@ -193,9 +189,7 @@ class JaxProgram(Program):
 
     def close(self) -> None:
         # Dynamo keeps the program for as long as the code that it traced: not the machine code too.
-        run, self._run = self._run, None
-        if os.getpid() != self._process:
-            _kept_by_forks.append(run)
+        self._run = None
         self._take([])
         self._constants, self._inputs = [], []
 

@@ -99,9 +99,8 @@ def oneflow_python() -> Path:
     # What pip installs on a newer Python is an empty stub.
     if sys.version_info < (3, 11) and importable("oneflow"):
         return Path(sys.executable)
-    from sdbackends.catalog import (
-        environments,  # late: it reads yaml, which the OneFlow machine may lack
-    )
+    # Late: it reads yaml, which the OneFlow machine may lack.
+    from sdbackends.catalog import environments
 
     python = environments.interpreter(_ENVIRONMENT)
     if python is None:
@@ -109,7 +108,7 @@ def oneflow_python() -> Path:
         raise BackendNotReadyError(
             "what OneFlow lacks cannot be found out: OneFlow is not on this machine",
             why="; ".join(lack.why for lack in lacks),
-            fix="\n        ".join(lack.fix for lack in lacks),
+            fix="\n       ".join(lack.fix for lack in lacks),
         )
     return python
 
