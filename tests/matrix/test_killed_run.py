@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -19,12 +20,18 @@ pytestmark = [
 ]
 
 
+def command_line(process: psutil.Process) -> str:
+    # Between two questions a process may end, or be a zombie that nobody has waited for.
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return " ".join(process.cmdline())
+    return ""
+
+
 def wait_for_the_hanging_cell(process: subprocess.Popen[str]) -> list[psutil.Process]:
     """All processes of the matrix once the cell, and the reference beside it, are there."""
     until = time.monotonic() + 120
     while time.monotonic() < until:
-        found = tree(process)
-        lines = [" ".join(one.cmdline()) for one in found if one.is_running()]
+        lines = [command_line(one) for one in tree(process)]
         # It hangs in the first picture, when it has long been loaded.
         if any("hanging" in line and "--repeat=3" in line for line in lines):
             time.sleep(5)

@@ -66,10 +66,14 @@ def until(condition: Callable[[], Any], process: subprocess.Popen[str]) -> None:
 
 
 def scripts_of(run: psutil.Process) -> list[psutil.Process]:
+    return [one for one in run.children(recursive=True) if is_script(one)]
+
+
+def is_script(process: psutil.Process) -> bool:
+    # It may end between the two questions; the others still count.
     with contextlib.suppress(psutil.NoSuchProcess):
-        children = run.children(recursive=True)
-        return [one for one in children if any("stable_diffusion" in w for w in one.cmdline())]
-    return []
+        return any("stable_diffusion" in word for word in process.cmdline())
+    return False
 
 
 def interrupt(folder: Path, process: subprocess.Popen[str], how: signal.Signals) -> str:
