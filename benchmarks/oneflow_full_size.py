@@ -18,6 +18,7 @@ import torch
 from sdbackends.capture.direct import capture, weights_of
 from sdbackends.engines.base import EngineContext
 from sdbackends.engines.oneflow.engine import OneflowEngine, OneflowProgram
+from sdbackends.runtime.engine_pool import worker_environment
 
 CONFIG = {
     "sample_size": 64,
@@ -42,7 +43,9 @@ def main() -> None:
     captured = capture(unet, args, {"return_dict": False})
     weights = weights_of(unet, captured.graph)
     size = sum(tensor.numel() * tensor.element_size() for tensor in weights.values())
-    engine = OneflowEngine(EngineContext({"mode": "graph"}, "cpu", worker="oneflow"))
+    engine = OneflowEngine(
+        EngineContext({"mode": "graph"}, "cpu", worker=worker_environment("oneflow"))
+    )
     try:
         program = engine.build(captured.graph, weights, captured.constants)
         assert isinstance(program, OneflowProgram)

@@ -113,6 +113,12 @@ class Graph:
             specs[node.name] = None if node.several else node.results[0]
         return specs
 
+    def output_specs(self) -> list[TensorSpec]:
+        """Shape and dtype of each output that is a `Ref`, in order."""
+        specs = self.specs()
+        found = [specs[output.name] for output in self.outputs if isinstance(output, Ref)]
+        return [spec for spec in found if spec is not None]
+
     def hash(self) -> str:
         """SHA-256 of the JSON form: equal graphs, equal hash, on every machine."""
         if not self._hash:

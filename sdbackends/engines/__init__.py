@@ -14,7 +14,7 @@ from sdbackends.errors import BackendNotReadyError, SdError, UsageError
 from sdbackends.utils.error_text import in_all_words
 
 if TYPE_CHECKING:
-    from sdbackends.engines.base import EngineContext, GraphEngine, ModuleEngine
+    from sdbackends.engines.base import Engine, EngineContext
 
 #: Engine name -> "module:class".
 ENGINES = {
@@ -45,7 +45,7 @@ def cache_folder(engine: str) -> str:
     return engine if engine in ENGINES else f"own/{engine.replace(':', '.')}"
 
 
-def create(engine: str, context: EngineContext) -> GraphEngine | ModuleEngine:
+def create(engine: str, context: EngineContext) -> Engine:
     """Make the engine.
 
     Raises:
@@ -54,7 +54,7 @@ def create(engine: str, context: EngineContext) -> GraphEngine | ModuleEngine:
     """
     kind = _class(engine)
     try:
-        made: GraphEngine | ModuleEngine = kind(context)
+        made: Engine = kind(context)
     except SdError:
         raise
     except Exception as error:
@@ -65,7 +65,7 @@ def create(engine: str, context: EngineContext) -> GraphEngine | ModuleEngine:
 
 
 def _class(engine: str) -> Any:
-    from sdbackends.engines.base import GraphEngine, ModuleEngine
+    from sdbackends.engines.base import Engine
 
     module, _, name = ENGINES.get(engine, engine).partition(":")
     try:
@@ -77,7 +77,7 @@ def _class(engine: str) -> Any:
             fix=f"try `python -c 'from {module} import {name}'`; a folder is made known by "
             "PYTHONPATH",
         ) from error
-    if not (isinstance(kind, type) and issubclass(kind, (GraphEngine, ModuleEngine))):
+    if not (isinstance(kind, type) and issubclass(kind, Engine)):
         raise UsageError(
             f"{engine!r} is no engine",
             why=f"{name} is neither a GraphEngine nor a ModuleEngine of sdbackends.engines.base",

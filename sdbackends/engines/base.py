@@ -1,11 +1,14 @@
 """The engine contract.
 
-An engine turns a model call into a `Program`: a callable over torch tensors on one runtime. There
-are two kinds, told apart by what they start from:
+An `Engine` turns a model call into a callable over torch tensors on one runtime. There are two
+kinds, by what they start from:
 
 * `GraphEngine` (jax, oneflow, …) starts from the captured graph and the weights. It is asked
   first what it cannot run (`unsupported`), and answers with all of it at once.
 * `ModuleEngine` (compile) compiles the graphs of torch functions that Dynamo traces, as they are.
+
+A builder (`runtime.build.Builder`) does for an engine what its kind needs; nobody else has to know
+which kind an engine is.
 
 Neither knows diffusers. Failures are raised as `BuildError` or `RunError` (anything else is
 wrapped by the router); falling back to eager is the router's work, not the engine's.
@@ -17,7 +20,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import torch
@@ -28,18 +31,26 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class WorkerEnvironment:
+    """Where an engine's worker process runs: the environment's name and its interpreter."""
+
+    name: str
+    python: Path
+
+
+@dataclass(frozen=True)
 class EngineContext:
     """What every engine is given: its options from the yaml, the device asked for, the cache.
 
     `device` is None (choose), "cpu", "cuda", "cuda:1", "tpu"; an engine that cannot serve it
     raises `BackendNotReadyError`. `cache_dir` is the engine's own folder; None: keep nothing.
-    `worker` names the environment of the engine's worker process; None: it has none.
+    `worker` is the environment of the engine's worker process; None: it has none.
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)
     device: str | None = None
     cache_dir: Path | None = None
-    worker: str | None = None
+    worker: WorkerEnvironment | None = None
 
 
 @dataclass(frozen=True)
@@ -99,16 +110,46 @@ class Program(ABC):
         """Give back what the program holds outside Python's own memory."""
 
 
-class GraphEngine(ABC):
-    """An engine that runs captured graphs.
+class ProgramBuilder(Protocol):
+    """What builds a program for each kind of engine, of one graph that Dynamo traced."""
+
+    def from_capture(
+        self, engine: GraphEngine, module: torch.fx.GraphModule, inputs: Sequence[Any]
+    ) -> BuiltProgram: ...
+
+    def from_dynamo(
+        self, engine: ModuleEngine, module: torch.fx.GraphModule, inputs: Sequence[Any]
+    ) -> BuiltProgram: ...
+
+
+@dataclass(frozen=True)
+class BuiltProgram:
+    """A callable with the arguments and results of Dynamo's graph, and how it came about.
+
+    `capture_seconds` is the part of the build that the capture took; `how` is for the one line that
+    is said about it.
+    """
+
+    call: Callable[..., Any]
+    capture_seconds: float
+    how: str
+
+
+class Engine(ABC):
+    """What both kinds of engines are asked.
 
     Attributes:
         survives_fork: a child of this process can call what was built before it was forked. A
             runtime with threads of its own would hang there: the child's models run on eager torch.
+        any_shape: one program serves every shape of its inputs.
+        symbolic_floats: a float among the arguments stays an argument of the program; else each
+            value is a program of its own.
     """
 
     name: str
     survives_fork: bool = False
+    any_shape: bool = False
+    symbolic_floats: bool = False
 
     def __init__(self, context: EngineContext) -> None:
         self.context = context
@@ -116,6 +157,30 @@ class GraphEngine(ABC):
     @abstractmethod
     def version(self) -> str:
         """Version of the runtime, as it goes into cache keys."""
+
+    @abstractmethod
+    def build_with(
+        self, builder: ProgramBuilder, module: torch.fx.GraphModule, inputs: Sequence[Any]
+    ) -> BuiltProgram:
+        """Build one of Dynamo's graphs by the builder's method for this kind of engine."""
+
+    def prepare(self, module: torch.nn.Module) -> None:  # noqa: B027
+        """Change the module once, before its first call, as the options say; undone by `close`.
+
+        Its parameters and buffers keep their storage and strides.
+        """
+
+    def close(self) -> None:  # noqa: B027
+        """End programs and workers, give back copies of weights, undo what `prepare` changed."""
+
+
+class GraphEngine(Engine):
+    """An engine that runs captured graphs."""
+
+    def build_with(
+        self, builder: ProgramBuilder, module: torch.fx.GraphModule, inputs: Sequence[Any]
+    ) -> BuiltProgram:
+        return builder.from_capture(self, module, inputs)
 
     @abstractmethod
     def unsupported(self, graph: Graph) -> tuple[MissingOp, ...]:
@@ -135,36 +200,17 @@ class GraphEngine(ABC):
             BuildError: the runtime refused.
         """
 
-    def close(self) -> None:  # noqa: B027
-        """End the programs, give back the copies of weights; end workers."""
 
+class ModuleEngine(Engine):
+    """An engine that compiles Dynamo's graphs."""
 
-class ModuleEngine(ABC):
-    """An engine that starts from Dynamo's graphs.
+    survives_fork = True
+    symbolic_floats = True
 
-    Attributes:
-        frozen: programs hold copies of the weights, so an edited weight needs a new build.
-        any_shape: one program serves every shape of its inputs.
-        survives_fork: as for a `GraphEngine`.
-    """
-
-    name: str
-    survives_fork: bool = True
-    frozen: bool = False
-    any_shape: bool = False
-
-    def __init__(self, context: EngineContext) -> None:
-        self.context = context
-
-    @abstractmethod
-    def version(self) -> str:
-        """Version of the runtime, as it goes into cache keys."""
-
-    def prepare(self, module: torch.nn.Module) -> None:  # noqa: B027
-        """Change the module once, before its first call, as the options say; undone by `close`.
-
-        Its parameters and buffers keep their storage and strides, as for a `GraphEngine`.
-        """
+    def build_with(
+        self, builder: ProgramBuilder, module: torch.fx.GraphModule, inputs: Sequence[Any]
+    ) -> BuiltProgram:
+        return builder.from_dynamo(self, module, inputs)
 
     @abstractmethod
     def compile(self, graph: torch.fx.GraphModule, inputs: list[Any]) -> Callable[..., Any]:
@@ -176,6 +222,3 @@ class ModuleEngine(ABC):
     def compiled_from_cache(self) -> int:
         """How many compiled artifacts were read from a cache so far, in this process."""
         return 0
-
-    def close(self) -> None:  # noqa: B027
-        """Undo what `prepare` changed."""

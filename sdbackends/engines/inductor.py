@@ -46,7 +46,6 @@ class InductorEngine(ModuleEngine):
     def __init__(self, context: EngineContext) -> None:
         super().__init__(context)
         self._options = validate_options(self.name, context.options, _OPTIONS)
-        self.frozen = bool(self._options["freezing"])
         self.any_shape = bool(self._options["dynamic"])
         self._undo: list[Callable[[], None]] = []
         self._folder = ProgramFolder(context.cache_dir)
@@ -83,7 +82,7 @@ class InductorEngine(ModuleEngine):
     def _compile(
         self, graph: torch.fx.GraphModule, inputs: list[Any], mode: str
     ) -> Callable[..., Any]:
-        if self.frozen:
+        if self._options["freezing"]:
             # Weights become constants, which inductor lays out by itself.
             return Frozen(
                 lambda args: self._run(graph, args, mode, freezing=True),

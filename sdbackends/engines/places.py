@@ -57,9 +57,10 @@ def _family(op: str, table: Mapping[str, str]) -> str | None:
     for word in re.findall(r"[a-z]+", base):
         if word in _WORDS:
             return _WORDS[word]
-    tags = _tags(op)
+    overload = _overload(op)
+    tags = getattr(overload, "tags", ())
     if torch.Tag.pointwise in tags:
-        return "elementwise"
+        return "unary" if _tensors(overload) == 1 else "elementwise"
     if torch.Tag.reduction in tags:
         return "reduce"
     others = {_base(known): family for known, family in table.items() if family not in _POINTWISE}
@@ -73,11 +74,16 @@ def _base(op: str) -> str:
     return name.rpartition(".")[0] or name
 
 
-def _tags(op: str) -> list[torch.Tag]:
+def _overload(op: str) -> Any:
     found: Any = torch.ops
     for name in op.partition(" ")[0].split("."):
         found = getattr(found, name, None)
-    return list(getattr(found, "tags", ()))
+    return found
+
+
+def _tensors(overload: Any) -> int:
+    """How many of its arguments are tensors, or may be."""
+    return sum("Tensor" in str(argument.type) for argument in overload._schema.arguments)
 
 
 def _spelt_out(folder: Path) -> dict[str, str]:

@@ -21,7 +21,14 @@ from sdbackends.capture.call_record import CallRecord
 from sdbackends.capture.dynamo_graph import DynamoGraph, Unkeyed
 from sdbackends.capture.export import Capture
 from sdbackends.capture.store import CaptureStore
-from sdbackends.engines.base import GraphEngine, MissingOp, ModuleEngine, Program
+from sdbackends.engines.base import (
+    BuiltProgram,
+    Engine,
+    GraphEngine,
+    MissingOp,
+    ModuleEngine,
+    Program,
+)
 from sdbackends.engines.op_report import counted, op_lines, place_lines
 from sdbackends.errors import BuildError, SdError, UnsupportedOpsError
 from sdbackends.runtime.events import Listener
@@ -51,7 +58,7 @@ class Builder:
         self,
         label: str,
         backend: str,
-        engine: GraphEngine | ModuleEngine,
+        engine: Engine,
         store: CaptureStore,
         listener: Listener | None = None,
         strategy: Strategy | None = None,
@@ -76,10 +83,7 @@ class Builder:
         start = time.perf_counter()
         with patience(f"{self.label}: building for {self.backend} (once for this size) …"):
             try:
-                if isinstance(self.engine, ModuleEngine):
-                    program, captured, how = self._from_dynamo(self.engine, module, inputs)
-                else:
-                    program, captured, how = self._from_capture(self.engine, module, inputs)
+                built = self.engine.build_with(self, module, inputs)
             except (SdError, RestartAnalysis):  # the latter asks Dynamo to trace anew
                 raise
             except Exception as error:
@@ -87,21 +91,25 @@ class Builder:
                     f"{self.label} could not be built for {self.backend}", why=in_words(error)
                 ) from error
         seconds = traced + time.perf_counter() - start
-        log.note(f"{self.label}: {self.backend}, ready in {seconds:.1f} s ({how})")
-        self.listener.built(self.label, seconds, traced + captured)
+        log.note(f"{self.label}: {self.backend}, ready in {seconds:.1f} s ({built.how})")
+        self.listener.built(self.label, seconds, traced + built.capture_seconds)
         call.since = time.perf_counter()
-        return program
+        return built.call
 
-    def _from_dynamo(
+    def from_dynamo(
         self, engine: ModuleEngine, module: torch.fx.GraphModule, inputs: Sequence[Any]
-    ) -> tuple[Callable[..., Any], float, str]:
+    ) -> BuiltProgram:
+        """Let the engine compile the graph as it is, and hold what it returns against the graph."""
         before = engine.compiled_from_cache()
         program = Checked(module, engine.compile(module, list(inputs)))
-        return program, 0.0, f"program {_origin(engine.compiled_from_cache() > before)}"
+        return BuiltProgram(
+            program, 0.0, f"program {_origin(engine.compiled_from_cache() > before)}"
+        )
 
-    def _from_capture(
+    def from_capture(
         self, engine: GraphEngine, module: torch.fx.GraphModule, inputs: Sequence[Any]
-    ) -> tuple[GraphCall, float, str]:
+    ) -> BuiltProgram:
+        """Export the graph to ATen, or read what was kept of it, and build it."""
         start = time.perf_counter()
         graph = DynamoGraph(module, inputs)
         key, capture, known = self._capture(graph)
@@ -121,7 +129,7 @@ class Builder:
             program = self._program(engine, capture, live)
         parts = (f"capture {_origin(known)}", f"program {_origin(program.from_cache)}", program.how)
         how = ", ".join(part for part in parts if part)
-        return GraphCall(graph, capture, program, live), captured, how
+        return BuiltProgram(GraphCall(graph, capture, program, live), captured, how)
 
     def _program(
         self, engine: GraphEngine, capture: Capture, live: Sequence[torch.Tensor]

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from sdbackends import log
 from sdbackends.capture.forked import forked_amid_trace
 from sdbackends.capture.store import CaptureStore
-from sdbackends.catalog import backend_files, requirements
+from sdbackends.catalog import backend_files, environments, requirements
 from sdbackends.engines import cache_folder, create, is_plain_torch
-from sdbackends.engines.base import EngineContext, GraphEngine, ModuleEngine
+from sdbackends.engines.base import Engine, EngineContext, WorkerEnvironment
 from sdbackends.engines.left_behind import is_left_behind
-from sdbackends.errors import UsageError
+from sdbackends.errors import BackendNotReadyError, UsageError
 from sdbackends.runtime.cache_folder import open_folder
 from sdbackends.settings import Settings
 
@@ -34,7 +34,7 @@ class EnginePool:
             log.note(f"SD_BACKEND=auto: {self._backends['auto'].name}")
         for backend in self._backends.values():
             _check_precision(backend, settings)
-        self._engines: dict[str, GraphEngine | ModuleEngine] = {}
+        self._engines: dict[str, Engine] = {}
         self._process = os.getpid()
 
     def is_plain_torch(self, backend: str) -> bool:
@@ -45,14 +45,14 @@ class EnginePool:
         """What messages call it: "auto" stands for another."""
         return self._backends[backend].name
 
-    def engine(self, backend: str) -> GraphEngine | ModuleEngine:
+    def engine(self, backend: str) -> Engine:
         if backend not in self._engines:
             asked = self._backends[backend]
             context = EngineContext(
                 options=asked.options,
                 device=self.settings.device,
                 cache_dir=open_folder(self.settings, cache_folder(asked.engine)),
-                worker=asked.worker,
+                worker=worker_environment(asked.worker) if asked.worker else None,
             )
             self._engines[backend] = create(asked.engine, context)
         return self._engines[backend]
@@ -81,6 +81,23 @@ class EnginePool:
         engines = list(self._engines.items())
         self._engines.clear()
         return [(f"the engine of {name}", engine.close) for name, engine in engines]
+
+
+def worker_environment(name: str) -> WorkerEnvironment:
+    """Find the interpreter of an environment of `backends/environments`.
+
+    Raises:
+        BackendNotReadyError: it has not been made here, or lacks a package.
+    """
+    python = environments.interpreter(name)
+    if python is None:
+        lacks = environments.lacks(name)
+        raise BackendNotReadyError(
+            f"the environment {name!r} of the backend's worker is not ready",
+            why="; ".join(lack.why for lack in lacks),
+            fix=lacks[0].fix if lacks else f"sdbackends env create {name}",
+        )
+    return WorkerEnvironment(name, python)
 
 
 def _check_precision(backend: backend_files.Backend, settings: Settings) -> None:

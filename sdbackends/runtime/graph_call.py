@@ -16,7 +16,7 @@ import torch
 
 from sdbackends.capture.dynamo_graph import DynamoGraph, View
 from sdbackends.capture.export import Capture
-from sdbackends.capture.graph import Ref, TensorSpec
+from sdbackends.capture.graph import Ref
 from sdbackends.capture.positions import positions
 from sdbackends.engines.base import Program
 from sdbackends.errors import PositionError
@@ -44,7 +44,7 @@ class GraphCall:
         self._weights = _picker(graph.weights)
         self._inputs = _picker(graph.inputs)
         self._keys = [value.key for value in capture.graph.weights]
-        self._specs = _output_specs(capture)
+        self._specs = capture.graph.output_specs()
         self._positions = positions(capture.graph)
         self._mutated = capture.mutated
         self._outputs = capture.graph.outputs
@@ -135,8 +135,3 @@ def _state(weights: Sequence[torch.Tensor]) -> tuple[list[int], list[int]]:
     except RuntimeError:
         versions = [-1 if w.is_inference() else w._version for w in weights]
     return list(map(_data_ptr, weights)), versions
-
-
-def _output_specs(capture: Capture) -> list[TensorSpec | None]:
-    specs = capture.graph.specs()
-    return [specs[o.name] for o in capture.graph.outputs if isinstance(o, Ref)]

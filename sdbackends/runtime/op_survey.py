@@ -20,7 +20,7 @@ import torch
 
 from sdbackends import log
 from sdbackends.capture.export import Capture
-from sdbackends.capture.graph import Graph, Ref
+from sdbackends.capture.graph import Graph
 from sdbackends.engines.base import CallSite, GraphEngine, MissingOp, Program
 from sdbackends.errors import SdError
 from sdbackends.host.import_hooks import when_imported
@@ -79,9 +79,7 @@ class _Nothing(Program):
     """A program that runs nothing: zeros, of the shapes that the model would give."""
 
     def __init__(self, graph: Graph) -> None:
-        specs = graph.specs()
-        found = (specs[output.name] for output in graph.outputs if isinstance(output, Ref))
-        self._specs = [spec for spec in found if spec is not None]
+        self._specs = graph.output_specs()
 
     def __call__(self, inputs: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         device = inputs[0].device if inputs else torch.device("cpu")

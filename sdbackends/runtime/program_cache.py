@@ -21,7 +21,6 @@ from sdbackends import log
 from sdbackends.capture.call_record import CallRecord, record
 from sdbackends.capture.front_end import TracedModel, TracedProgram
 from sdbackends.capture.replaced import as_imported, call_originals
-from sdbackends.engines.base import ModuleEngine
 from sdbackends.errors import (
     BuildError,
     CaptureError,
@@ -56,9 +55,9 @@ class RoutedModel:
         engine = builder.engine
         self._traced = TracedModel(
             self._program,
-            dynamic=isinstance(engine, ModuleEngine) and engine.any_shape,
+            dynamic=engine.any_shape,
             strict=strict,
-            symbolic_floats=isinstance(engine, ModuleEngine),
+            symbolic_floats=engine.symbolic_floats,
         )
         self.number = next(_numbers)
         self._lock = fork_safety.reentrant_lock()
@@ -120,7 +119,7 @@ class RoutedModel:
             return
         engine = self.builder.engine
         with self._lock:
-            if not self._prepared and isinstance(engine, ModuleEngine):
+            if not self._prepared:
                 try:
                     engine.prepare(module)
                 except Exception as error:

@@ -1,8 +1,7 @@
 """Where arrays lie in shared memory, and the numpy views of them.
 
 A `Slot` is a place in a segment with a shape and a dtype; it travels in messages as a list.
-`allocate` makes a segment for some arrays, and `input_specs` and `output_specs` say which a graph
-takes and gives. Both sides use it; it needs numpy and the graph only.
+`allocate` makes a segment for some arrays. Both sides use it; it needs numpy and the graph only.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sdbackends.capture.graph import Graph, Ref, TensorSpec
+from sdbackends.capture.graph import TensorSpec
 from sdbackends.worker.shared_memory import Segment
 
 Array = NDArray[Any]
@@ -81,19 +80,6 @@ def view(segment: Segment, slot: Slot) -> Array:
 
 def views(segments: Mapping[int, Segment], slots: Iterable[Slot]) -> list[Array]:
     return [view(segments[slot.segment], slot) for slot in slots]
-
-
-def input_specs(graph: Graph) -> list[TensorSpec]:
-    return [value.spec for value in graph.inputs]
-
-
-def output_specs(graph: Graph) -> list[TensorSpec]:
-    """One for each output that is a tensor, in order."""
-    known: dict[str, TensorSpec | None] = {node.name: node.results[0] for node in graph.nodes}
-    for value in (*graph.inputs, *graph.weights, *graph.constants):
-        known[value.name] = value.spec
-    names = [output.name for output in graph.outputs if isinstance(output, Ref)]
-    return [spec for name in names if (spec := known[name]) is not None]
 
 
 def numpy_name(dtype: str) -> str:

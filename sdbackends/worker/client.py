@@ -63,6 +63,20 @@ class Worker:
             self._started()
             return dict(self._about["about"])
 
+    def refusals(self, graph: Graph) -> dict[str, str]:
+        """Why the engine cannot run nodes of the graph, by their names.
+
+        Raises:
+            BuildError: the worker died or hung.
+            BackendNotReadyError: it cannot be started, or stays down.
+        """
+        with self._lock:
+            process = self._started()
+            request = {"do": "check", "graph": graph.to_json()}
+            limit = self.spec.build_timeout
+            answer = self._ask(process, request, (), limit, graph.hash(), BuildError)
+            return dict(answer["refusals"])
+
     def segment(self, size: int) -> Segment:
         """New shared memory, all zeros, that outlives the worker.
 

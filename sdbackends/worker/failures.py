@@ -1,8 +1,8 @@
 """The errors that a worker's client raises, with their four parts.
 
-What failed is the start, a build or a run; each has its class: a worker that does not start is a
-backend that is not ready. An error of sdbackends that the engine raised in the worker is raised
-here again as it was.
+What failed is the start, a check, a build or a run; each has its class: a worker that does not
+start is a backend that is not ready. An error of sdbackends that the engine raised in the worker is
+raised here again as it was.
 """
 
 from __future__ import annotations
@@ -14,7 +14,12 @@ from sdbackends.worker.native_errors import first_lines
 from sdbackends.worker.protocol import Message
 from sdbackends.worker.spec import WorkerSpec
 
-_WHAT = {"start": "cannot start", "build": "could not build the program", "run": "failed"}
+_WHAT = {
+    "start": "cannot start",
+    "check": "could not check the graph",
+    "build": "could not build the program",
+    "run": "failed",
+}
 _FIX_DEATH = "the next call starts it anew; SD_BACKEND=torch does without it"
 _FIX_MODEL = "a smaller size or batch, or SD_BACKEND=torch"
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdbackends.capture.graph import Graph, TensorSpec
 from sdbackends.errors import BuildError, RunError
-from sdbackends.worker.buffers import Array, Slot, allocate, input_specs, output_specs, view
+from sdbackends.worker.buffers import Array, Slot, allocate, view
 from sdbackends.worker.protocol import Message
 from sdbackends.worker.shared_memory import Segment
 
@@ -123,9 +123,9 @@ class Exchange:
     """The memory through which inputs and outputs of one program go."""
 
     def __init__(self, graph: Graph, worker: Worker) -> None:
-        inputs = input_specs(graph)
+        inputs = [value.spec for value in graph.inputs]
         try:
-            self.segment, slots = allocate([*inputs, *output_specs(graph)], worker.segment)
+            self.segment, slots = allocate([*inputs, *graph.output_specs()], worker.segment)
         except ValueError as error:
             raise BuildError(
                 f"the {worker.spec.name} worker cannot take this model",

@@ -8,6 +8,7 @@ What the engine gives (`module:function`, called with the options):
     def create(options: dict) -> Runner
     class Runner:
         def describe(self) -> dict                               # JSON
+        def refusals(self, graph) -> dict                        # {node's name: why}
         def build(self, graph, weights, constants) -> Loaded     # lists of numpy arrays
     class Loaded:
         report: dict                                             # JSON
@@ -48,6 +49,7 @@ class Runner(Protocol):
     """An engine in the worker."""
 
     def describe(self) -> dict[str, Any]: ...
+    def refusals(self, graph: Graph) -> dict[str, str]: ...
     def build(self, graph: Graph, weights: list[Array], constants: list[Array]) -> Loaded: ...
 
 
@@ -81,6 +83,7 @@ class Server:
         self._programs: dict[int, Resident] = {}
         self._requests = {
             "start": self._start,
+            "check": self._check,
             "build": self._build,
             "run": self._run,
             "forget": self._forget,
@@ -108,6 +111,12 @@ class Server:
         python = sys.version.split()[0]
         about = self._runner.describe()
         return {"about": about, "python": python, "numpy": numpy.__version__}
+
+    def _check(self, request: Message) -> Message:
+        from sdbackends.capture.graph import Graph
+
+        assert self._runner is not None
+        return {"refusals": self._runner.refusals(Graph.from_json(request["graph"]))}
 
     def _build(self, request: Message) -> Message:
         from sdbackends.capture.graph import Graph

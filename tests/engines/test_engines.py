@@ -71,8 +71,8 @@ def test_engines_without_graphs_are_those_that_start_from_the_module() -> None:
         ("aten.mean.names_dim", "reduce.py"),  # another overload is there
         ("aten.conv3d.default", "conv.py"),
         ("aten.linalg_qr.default", "linalg.py (a new file)"),
-        ("aten.lgamma.default", "elementwise.py"),
-        ("aten.lgamma.default (complex64)", "elementwise.py"),
+        ("aten.lgamma.default", "unary.py"),
+        ("aten.lgamma.default (complex64)", "unary.py"),
         ("aten.logcumsumexp.default", "reduce.py"),
     ],
 )

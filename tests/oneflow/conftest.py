@@ -10,6 +10,7 @@ import pytest
 from sdbackends.catalog import environments
 from sdbackends.engines.base import EngineContext
 from sdbackends.engines.oneflow.engine import OneflowEngine
+from sdbackends.runtime.engine_pool import worker_environment
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -26,6 +27,8 @@ def oneflow_python() -> Path:
 @pytest.fixture(params=["graph", "eager"])
 def engine(request: pytest.FixtureRequest) -> Iterator[OneflowEngine]:
     """An engine of each mode, with a worker of its own; its weights are restored afterwards."""
-    engine = OneflowEngine(EngineContext(options={"mode": request.param}, worker="oneflow"))
+    engine = OneflowEngine(
+        EngineContext(options={"mode": request.param}, worker=worker_environment("oneflow"))
+    )
     yield engine
     engine.close()

@@ -24,6 +24,13 @@ STRANGE = torch.tensor([math.nan, math.inf, -math.inf, 0.0, -2.5])
 Function = Callable[..., Any]
 Cases = dict[str, tuple[Function, tuple[torch.Tensor, ...]]]
 
+
+def put(x: torch.Tensor, place: Any, values: torch.Tensor) -> torch.Tensor:
+    written = x.clone()
+    written[place] = values
+    return written
+
+
 ARITHMETIC: Cases = {
     "integer division gives floats": (lambda x: (x / 2, 3 / (x + 9)), (INTS,)),
     "division of booleans": (lambda m: m / 2, (MASK,)),
@@ -231,6 +238,18 @@ SHAPES: Cases = {
     "put": (
         lambda x, i: x.index_put((i[0],), torch.zeros(3, 2)),
         (rand(6, 2), IDS),
+    ),
+    "put behind the first axis": (
+        lambda x, v, i: put(x.permute(0, 2, 1), (slice(None), i[0]), v),
+        (rand(4, 2, 6), rand(3, 2), IDS),
+    ),
+    "put in pairs": (
+        lambda x, v, i: put(x, (slice(None), i[0], i[1]), v),
+        (rand(4, 6, 6), rand(4, 3), IDS),
+    ),
+    "put in pairs apart": (
+        lambda x, v, i: put(x, (i[0], slice(None), i[1]), v),
+        (rand(6, 4, 6), rand(3, 4), IDS),
     ),
     "write into a slice": (
         lambda x: (

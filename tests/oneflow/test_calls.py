@@ -8,6 +8,7 @@ from sdbackends.capture.direct import capture
 from sdbackends.capture.dynamo_graph import DynamoGraph
 from sdbackends.engines.base import EngineContext
 from sdbackends.engines.oneflow.engine import OneflowEngine
+from sdbackends.runtime.engine_pool import worker_environment
 from tests import tiny_models
 from tests.engines.calls import Call
 from tests.oneflow.helpers import build, worst
@@ -77,7 +78,7 @@ def test_inputs_that_are_views(engine) -> None:
 
 def test_above_the_memory_limit_it_replays_eagerly_and_says_so(capsys) -> None:
     options = {"mode": "graph", "graph_memory_limit": "1 MB"}
-    engine = OneflowEngine(EngineContext(options=options, worker="oneflow"))
+    engine = OneflowEngine(EngineContext(options=options, worker=worker_environment("oneflow")))
     try:
         unet = tiny_models.unet()
         call = unet_call(unet, 2, 16, 16)

@@ -8,6 +8,7 @@ import pytest
 
 from sdbackends.engines.base import EngineContext
 from sdbackends.engines.oneflow.engine import OneflowEngine
+from sdbackends.runtime.engine_pool import worker_environment
 from tests.engines.families import FAMILIES
 from tests.oneflow.helpers import build, worst
 
@@ -16,7 +17,9 @@ from tests.oneflow.helpers import build, worst
 def engines() -> Iterator[dict[str, OneflowEngine]]:
     """One worker for each mode, for all families."""
     engines = {
-        how: OneflowEngine(EngineContext(options={"mode": mode}, worker="oneflow"))
+        how: OneflowEngine(
+            EngineContext(options={"mode": mode}, worker=worker_environment("oneflow"))
+        )
         for how, mode in (("nn.Graph", "graph"), ("eager replay", "eager"))
     }
     yield engines

@@ -7,6 +7,7 @@ import torch
 
 from sdbackends.engines.base import EngineContext
 from sdbackends.engines.oneflow.engine import OneflowEngine
+from sdbackends.runtime.engine_pool import worker_environment
 from tests.engines.calls import Call
 from tests.oneflow.helpers import build, worst
 from tests.oneflow.lowering_cases import rand
@@ -29,7 +30,9 @@ def call(size: int) -> Call:
 
 
 def test_the_estimate_is_what_is_taken() -> None:
-    engine = OneflowEngine(EngineContext(options={"mode": "graph"}, worker="oneflow"))
+    engine = OneflowEngine(
+        EngineContext(options={"mode": "graph"}, worker=worker_environment("oneflow"))
+    )
     try:
         build(engine, call(16)).run(call(16))  # the runtime's own share
         before = engine._worker.memory().rss
@@ -43,7 +46,7 @@ def test_the_estimate_is_what_is_taken() -> None:
 
 def test_above_the_limit_the_model_is_replayed() -> None:
     options = {"mode": "graph", "graph_memory_limit": "20 MB"}
-    engine = OneflowEngine(EngineContext(options=options, worker="oneflow"))
+    engine = OneflowEngine(EngineContext(options=options, worker=worker_environment("oneflow")))
     try:
         large, small = call(128), call(16)
         built = build(engine, large)
@@ -57,7 +60,7 @@ def test_above_the_limit_the_model_is_replayed() -> None:
 
 def test_graphs_that_are_there_count_towards_the_limit() -> None:
     options = {"mode": "graph", "graph_memory_limit": "20 MB"}
-    engine = OneflowEngine(EngineContext(options=options, worker="oneflow"))
+    engine = OneflowEngine(EngineContext(options=options, worker=worker_environment("oneflow")))
     try:
         built = [build(engine, call(48)) for _ in range(5)]
         assert built[0].program.how == "nn.Graph"
@@ -68,7 +71,9 @@ def test_graphs_that_are_there_count_towards_the_limit() -> None:
 
 def test_what_oneflow_refuses_is_replayed_and_so_is_all_that_follows() -> None:
     """A graph of an op without a kernel; OneFlow would abort at the next one it is given."""
-    engine = OneflowEngine(EngineContext(options={"mode": "graph"}, worker="oneflow"))
+    engine = OneflowEngine(
+        EngineContext(options={"mode": "graph"}, worker=worker_environment("oneflow"))
+    )
     try:
         rows = torch.arange(6, dtype=torch.uint8).reshape(3, 2)
         refused = Call(Rows().eval(), (rows, torch.tensor([2, 0])))

@@ -12,6 +12,7 @@ from sdbackends.capture.direct import capture
 from sdbackends.engines.base import EngineContext
 from sdbackends.engines.oneflow.engine import OneflowEngine
 from sdbackends.errors import RunError
+from sdbackends.runtime.engine_pool import worker_environment
 from tests.engines.calls import Call
 from tests.oneflow.helpers import build, tensors_in
 from tests.oneflow.lowering_cases import GROUPS, Cases, Function, rand
@@ -38,7 +39,9 @@ def one_call(cases: Cases) -> Call:
 
 @pytest.fixture(scope="module", params=["graph", "eager"])
 def engine(request: pytest.FixtureRequest) -> Iterator[OneflowEngine]:
-    engine = OneflowEngine(EngineContext(options={"mode": request.param}, worker="oneflow"))
+    engine = OneflowEngine(
+        EngineContext(options={"mode": request.param}, worker=worker_environment("oneflow"))
+    )
     yield engine
     engine.close()
 
@@ -137,3 +140,34 @@ def test_half_precision_is_refused_on_a_cpu(engine: OneflowEngine) -> None:
     graph = capture(call.module, call.args).graph
     ops = [missing.op for missing in engine.unsupported(graph)]
     assert any("float16 on cpu" in op for op in ops)
+
+
+class Refused(torch.nn.Module):
+    """What OneFlow's lowerings say that they do not take, each in a way that they would."""
+
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor, x: torch.Tensor) -> list[torch.Tensor]:
+        some = ids[0]
+        return [
+            ids & 3,
+            mask & mask,
+            mask ^ 1,
+            x.index_put((some,), x[some]),
+            x.index_put((some,), x[some], accumulate=True),
+            torch.nn.functional.scaled_dot_product_attention(x, x, x),
+            torch.nn.functional.scaled_dot_product_attention(x, x, x, dropout_p=0.5),
+            torch.nn.functional.conv1d(ids[None], torch.ones(1, 1, 1, dtype=torch.int64)),
+        ]
+
+
+def test_arguments_that_no_lowering_takes_are_reported_before_the_build(
+    engine: OneflowEngine,
+) -> None:
+    graph = capture(Refused().eval(), (IDS, IDS > 0, rand(6, 4))).graph
+    missing = engine.unsupported(graph)
+    assert {one.op: len(one.sites) for one in missing} == {
+        "aten.bitwise_and.Scalar (of integers)": 1,
+        "aten.bitwise_xor.Scalar (of integers)": 1,
+        "aten.convolution.default (of int64)": 1,
+        "aten.index_put.default (with accumulate)": 1,
+        "aten.scaled_dot_product_attention.default (with dropout)": 1,
+    }

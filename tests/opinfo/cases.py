@@ -167,7 +167,8 @@ def _drawn(draw: Draw, value: Any) -> Any:
 
 
 _ints = tensors(dtypes=(torch.int64,))
-_bits = plain(_ints, st.integers(-9, 9))
+_bools = tensors(dtypes=(torch.bool,))
+_bits = plain(_ints, st.integers(-9, 9)) | plain(_bools, st.booleans())
 _numbers = st.sampled_from([-3.0, -0.5, 0.25, 2.0])
 CASES: dict[str, st.SearchStrategy[Call]] = {
     "aten._native_batch_norm_legit_no_training.default": normed_without_switches(),
@@ -181,6 +182,9 @@ CASES: dict[str, st.SearchStrategy[Call]] = {
     "aten.bitwise_and.Scalar": _bits,
     "aten.bitwise_or.Scalar": _bits,
     "aten.bitwise_xor.Scalar": _bits,
+    "aten.bitwise_xor.Tensor": plain(
+        _bools, st.builds(filled, st.just([]), st.just(torch.bool), seeds)
+    ),
     "aten.chunk.default": plain(tensors(dtypes=ALL), st.integers(1, 4)),
     "aten.clamp_max.default": plain(tensors(), _numbers),
     "aten.contiguous.default": turned(),

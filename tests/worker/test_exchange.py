@@ -10,9 +10,7 @@ from sdbackends.worker.buffers import (
     ALIGNMENT,
     Slot,
     allocate,
-    input_specs,
     numpy_name,
-    output_specs,
     view,
     views,
 )
@@ -56,8 +54,8 @@ def test_a_place_outside_is_refused(slot: Slot) -> None:
 
 def test_what_a_graph_takes_and_gives() -> None:
     made = graph((4,), "float64", weights=1)
-    assert input_specs(made) == [TensorSpec((4,), "float64")]
-    assert output_specs(made) == [TensorSpec((4,), "float64")]
+    assert [value.spec for value in made.inputs] == [TensorSpec((4,), "float64")]
+    assert made.output_specs() == [TensorSpec((4,), "float64")]
 
 
 def test_outputs_that_are_no_tensors_have_no_place() -> None:
@@ -66,7 +64,7 @@ def test_outputs_that_are_no_tensors_have_no_place() -> None:
     from sdbackends.capture.graph import Ref
 
     made = replace(graph((4,)), outputs=(None, Ref("x"), 3, Ref("y")))
-    assert output_specs(made) == [TensorSpec((4,), "float32")] * 2
+    assert made.output_specs() == [TensorSpec((4,), "float32")] * 2
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float8_e4m3fn", "nonsense"])

@@ -16,12 +16,12 @@ import jax
 import jaxlib.version
 import torch
 
-from sdbackends.capture.graph import Graph, Ref, Value
+from sdbackends.capture.graph import Graph, Value
 from sdbackends.engines.base import EngineContext, GraphEngine, MissingOp, Program
 from sdbackends.engines.jax import at_exit, compile_cache
 from sdbackends.engines.jax.device import choose
 from sdbackends.engines.jax.dlpack import to_jax, to_torch
-from sdbackends.engines.jax.interpreter import DTYPES, GraphInterpreter, unsupported
+from sdbackends.engines.jax.interpreter import DTYPES, JaxInterpreter, unsupported
 from sdbackends.engines.jax.layout import Array
 from sdbackends.engines.jax.options import JaxOptions, platform_of, widest_head_of
 from sdbackends.engines.jax.streams import carried_by_dlpack, ordered_by, wait_for_torch
@@ -63,7 +63,7 @@ class JaxEngine(GraphEngine):
         try:
             bound = self._store.bind(tensors, order)
             fixed = [to_jax(constants[value.key], self.device) for value in graph.constants]
-            compiled = self._compile(GraphInterpreter(graph, self.choices, order), bound, fixed)
+            compiled = self._compile(JaxInterpreter(graph, self.choices, order), bound, fixed)
         except SdError:
             raise
         except Exception as error:
@@ -86,7 +86,7 @@ class JaxEngine(GraphEngine):
         return [array for program in self._programs for array in program.arrays()]
 
     def _compile(
-        self, function: GraphInterpreter, weights: Sequence[Weight], constants: Sequence[Array]
+        self, function: JaxInterpreter, weights: Sequence[Weight], constants: Sequence[Array]
     ) -> compile_cache.Compiled:
         place = jax.sharding.SingleDeviceSharding(self.device)
         specify: Any = jax.ShapeDtypeStruct  # untyped in jax
@@ -107,7 +107,7 @@ class JaxEngine(GraphEngine):
         )
         return compile_cache.compile(lowered, self._folder(function))
 
-    def _folder(self, function: GraphInterpreter) -> Path | None:
+    def _folder(self, function: JaxInterpreter) -> Path | None:
         if self.context.cache_dir is None:
             return None
         parts = (self.version(), self.choices, self.device.device_kind, function.orders)
@@ -141,7 +141,8 @@ class JaxProgram(Program):
         self._constants = constants
         #: Those of the last call: XLA lets go of them in a thread of its own, when it comes to it.
         self._inputs: list[Array] = []
-        self._dtypes = _output_dtypes(graph)
+        # What torch would return: 64-bit outputs become that again at the end.
+        self._dtypes = [getattr(torch, spec.dtype) for spec in graph.output_specs()]
         self._ordered = carried_by_dlpack(store.device)
         #: Which int64 inputs were looked at: ids and steps of a later call are of the same kind.
         self._in_range: set[int] = set()
@@ -208,12 +209,3 @@ class JaxProgram(Program):
             self._weights = weights
             self._arrays = [weight.array for weight in weights]
             self._copies = copies_in(weights)
-
-
-def _output_dtypes(graph: Graph) -> list[torch.dtype]:
-    """What torch would return: 64-bit outputs become that again at the end."""
-    specs = {node.name: node.results[0] for node in graph.nodes}
-    for value in (*graph.inputs, *graph.weights, *graph.constants):
-        specs[value.name] = value.spec
-    names = [output.name for output in graph.outputs if isinstance(output, Ref)]
-    return [getattr(torch, spec.dtype) for name in names if (spec := specs[name]) is not None]

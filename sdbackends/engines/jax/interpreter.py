@@ -1,8 +1,6 @@
-"""A captured graph as a function over JAX arrays.
+"""A captured graph as a function over JAX arrays, to be traced by `jax.jit`.
 
-`GraphInterpreter` walks the nodes once, under `jax.jit`'s trace: every node goes to its lowering,
-and its result is held against what the graph recorded: the dtype is enforced (torch and JAX promote
-differently, and 64-bit values are 32-bit ones here), the shape is checked.
+64-bit values are 32-bit ones here.
 """
 
 from __future__ import annotations
@@ -14,17 +12,16 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from sdbackends.capture.graph import Graph, Node, Ref, TensorSpec, TorchConstant
+from sdbackends.capture.graph import Graph, Node, TensorSpec
 from sdbackends.engines.base import MissingOp
 from sdbackends.engines.jax import ops
 from sdbackends.engines.jax.layout import Array, Value, cast, laid, logical
 from sdbackends.engines.jax.ops import LOWERINGS
 from sdbackends.engines.jax.ops.fft import COMPLEX
 from sdbackends.engines.jax.options import JaxOptions
+from sdbackends.engines.lowering.interpreter import GraphInterpreter
 from sdbackends.engines.missing import missing_ops
 from sdbackends.engines.places import lowering_file
-from sdbackends.errors import BuildError
-from sdbackends.utils.error_text import in_all_words
 
 #: torch's name of a dtype -> what stands for it inside; JAX computes in 32 bits.
 DTYPES: Mapping[str, np.dtype] = {
@@ -42,30 +39,29 @@ DTYPES: Mapping[str, np.dtype] = {
     "complex128": np.dtype(np.complex64),
 }
 _REAL = DTYPES.keys() - {"complex64", "complex128"}
-#: Arguments that say where a tensor lives; a program lives in one place.
-_PLACING = frozenset({"device", "layout", "pin_memory", "memory_format", "non_blocking"})
 _INT32 = np.iinfo(np.int32)
 
 
 def unsupported(graph: Graph) -> tuple[MissingOp, ...]:
-    """Every op without a lowering, or with a dtype that JAX lacks here, with all its sites."""
-    return missing_ops(graph, _lack, _place)
+    """Every op that has no lowering for its arguments or dtypes, with all its sites."""
+    specs = graph.specs()
+    return missing_ops(graph, lambda node: _lack(node, specs), _place)
 
 
-def _lack(node: Node) -> str | None:
+def _lack(node: Node, specs: Mapping[str, TensorSpec | None]) -> str | None:
     known = DTYPES.keys() if node.op in COMPLEX else _REAL
     foreign = {spec.dtype for spec in node.results if spec is not None} - known
     if foreign:
         return f"{node.op} ({', '.join(sorted(foreign))})"
-    return None if node.op == "getitem" or node.op in LOWERINGS else node.op
+    return LOWERINGS.refusal(node, specs)
 
 
 def _place(op: str) -> str:
     return lowering_file(op, Path(ops.__file__).parent)
 
 
-class GraphInterpreter:
-    """The function that `jax.jit` traces: weights, constants and inputs in, outputs out.
+class JaxInterpreter(GraphInterpreter):
+    """The function that `jax.jit` traces.
 
     `orders` tells for each weight how its array stands in memory (see `layout.Laid`).
     """
@@ -73,70 +69,25 @@ class GraphInterpreter:
     def __init__(
         self, graph: Graph, choices: JaxOptions, orders: Sequence[tuple[int, ...]]
     ) -> None:
-        self.graph = graph
+        super().__init__(graph)
         self.choices = choices
         self.orders = tuple(orders)
-        self._last_use = {
-            name: node.name for name, users in graph.users().items() for node in users[-1:]
-        }
-        self._kept = {output.name for output in graph.outputs if isinstance(output, Ref)}
 
     def __call__(
         self, weights: Sequence[Array], constants: Sequence[Array], inputs: Sequence[Array]
     ) -> list[Array]:
-        graph = self.graph
-        values: dict[str, Any] = {}
-        for value, array, order in zip(graph.weights, weights, self.orders, strict=True):
-            values[value.name] = laid(array, order)
-        for outside, arrays in ((graph.constants, constants), (graph.inputs, inputs)):
-            values.update((v.name, a) for v, a in zip(outside, arrays, strict=True))
-        for node in graph.nodes:
-            values[node.name] = self._run(node, values)
-            for name in node.refs():
-                if self._last_use[name] == node.name and name not in self._kept:
-                    values.pop(name, None)
-        return [logical(values[o.name]) for o in graph.outputs if isinstance(o, Ref)]
+        tagged = [laid(array, order) for array, order in zip(weights, self.orders, strict=True)]
+        return [logical(value) for value in super().__call__(tagged, constants, inputs)]
 
-    def _run(self, node: Node, values: Mapping[str, Any]) -> Any:
-        args = tuple(_argument(a, values) for a in node.args)
-        if node.op == "getitem":
-            return args[0][args[1]]
-        kwargs = {k: _argument(v, values) for k, v in node.kwargs.items() if k not in _PLACING}
-        try:
-            result = LOWERINGS[node.op](args, kwargs, self.choices)
-        except Exception as error:
-            raise BuildError(
-                f"the lowering of {node.op} failed",
-                where=node.site or node.name,
-                why=in_all_words(error),
-                fix="the model runs on eager torch instead; please report it with this message",
-            ) from error
-        if not node.several:
-            return _as_recorded(result, node.results[0], node)
-        return [
-            _as_recorded(one, spec, node) for one, spec in zip(result, node.results, strict=True)
-        ]
+    def lower(self, node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return LOWERINGS[node.op](args, kwargs, self.choices)
 
+    def dtype(self, name: str) -> np.dtype:
+        return DTYPES[name]
 
-def _argument(argument: Any, values: Mapping[str, Any]) -> Any:
-    if isinstance(argument, Ref):
-        return values[argument.name]
-    if isinstance(argument, (list, tuple)):
-        return tuple(_argument(a, values) for a in argument)
-    if isinstance(argument, TorchConstant):
-        return DTYPES[argument.name] if argument.kind == "dtype" else None
-    if type(argument) is int:  # 2**63-1 says "to the end" of a 64-bit torch
-        return max(_INT32.min, min(argument, _INT32.max))
-    return argument
+    def cast(self, value: Value, dtype: np.dtype) -> Value:
+        return cast(value, dtype)
 
-
-def _as_recorded(result: Value, spec: TensorSpec | None, node: Node) -> Value:
-    assert spec is not None, node.op
-    if tuple(result.shape) != spec.shape:
-        raise BuildError(
-            f"the lowering of {node.op} is wrong",
-            where=node.site or node.name,
-            why=f"it gives the shape {tuple(result.shape)}, torch gives {spec.shape}",
-            fix="the model runs on eager torch instead; please report it with this message",
-        )
-    return cast(result, DTYPES[spec.dtype])
+    def number(self, value: int) -> int:
+        """2**63-1 says "to the end" of a 64-bit torch."""
+        return max(_INT32.min, min(value, _INT32.max))

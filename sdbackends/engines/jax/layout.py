@@ -19,6 +19,9 @@ import jax.numpy as jnp
 import numpy as np
 
 Array: TypeAlias = jax.Array
+Number: TypeAlias = bool | int | float
+#: A side of an operation.
+Operand: TypeAlias = Array | Number
 #: Order of an image or feature map: logically NCHW, physically NHWC.
 CHANNELS_LAST = (0, 3, 1, 2)
 

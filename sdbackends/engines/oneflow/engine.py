@@ -16,14 +16,13 @@ from pathlib import Path
 import torch
 
 from sdbackends.capture.graph import Graph, Node
-from sdbackends.catalog import environments
 from sdbackends.engines.base import CallSite, EngineContext, GraphEngine, MissingOp, Program
 from sdbackends.engines.missing import in_words, missing_ops
 from sdbackends.engines.oneflow.options import checked
 from sdbackends.engines.oneflow.weights import SharedWeight, WeightStore
 from sdbackends.engines.places import lowering_file
 from sdbackends.engines.weight_copies import Copies
-from sdbackends.errors import BackendNotReadyError, BuildError, RunError
+from sdbackends.errors import BuildError, RunError
 from sdbackends.utils import fork_safety, undoing
 from sdbackends.worker.client import RemoteProgram, Worker, WorkerSpec
 
@@ -51,14 +50,14 @@ class OneflowEngine(GraphEngine):
 
     def unsupported(self, graph: Graph) -> tuple[MissingOp, ...]:
         can = self._worker.describe()
-        ops, dtypes = frozenset(can["ops"]) | {"getitem"}, frozenset(can["dtypes"])
-        device = can["device"]
+        ops, dtypes, device = frozenset(can["ops"]), frozenset(can["dtypes"]), can["device"]
+        refusals = self._worker.refusals(graph)
 
         def lack(node: Node) -> str | None:
             foreign = {spec.dtype for spec in node.results if spec is not None} - dtypes
             if foreign:
                 return f"{node.op} ({', '.join(sorted(foreign))} on {device})"
-            return None if node.op in ops else node.op
+            return refusals.get(node.name)
 
         values = _foreign_values(graph, dtypes, device)
         return (*values, *missing_ops(graph, lack, lambda op: _place(op, ops)))
@@ -157,24 +156,15 @@ class OneflowProgram(Program):
 
 
 def _specification(context: EngineContext) -> WorkerSpec:
-    name = context.worker
-    if name is None:
+    if context.worker is None:
         raise BuildError(
             "the oneflow engine needs a worker environment",
             fix="the backend's yaml names it: `worker: oneflow`",
         )
-    python = environments.interpreter(name)
-    if python is None:
-        lacks = environments.lacks(name)
-        raise BackendNotReadyError(
-            f"the environment {name!r} of the oneflow engine is not ready",
-            why="; ".join(lack.why for lack in lacks),
-            fix=lacks[0].fix if lacks else f"sdbackends env create {name}",
-        )
     options = checked(context.options)
     return WorkerSpec(
-        name=name,
-        python=python,
+        name=context.worker.name,
+        python=context.worker.python,
         engine=_RUNNER,
         options={**options.for_runner(), "device": context.device},
         build_timeout=options.build_timeout,
@@ -194,6 +184,6 @@ def _foreign_values(graph: Graph, dtypes: frozenset[str], device: str) -> Iterat
 
 
 def _place(op: str, ops: frozenset[str]) -> str:
-    """None for an op that is there already: OneFlow itself lacks the dtype."""
+    """ "" for an op that is there already: OneFlow itself lacks the dtype or the way to call it."""
     known = op.partition(" ")[0] in ops
     return "" if known else lowering_file(op, Path(__file__).parent / "ops")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sdbackends.capture.graph import Graph, Node, Ref, TensorSpec
-from sdbackends.engines.oneflow.interpreter import GraphInterpreter
+from sdbackends.engines.oneflow.interpreter import OneflowInterpreter
 from sdbackends.engines.oneflow.ops.indices import check
 from sdbackends.engines.oneflow.ops.tensors import Tensor
 
@@ -46,7 +46,7 @@ class IndexBounds:
         self._graph = Graph(
             graph.inputs, graph.weights, graph.constants, leading, tuple(map(Ref, outputs))
         )
-        self._replay = GraphInterpreter(self._graph, device)
+        self._replay = OneflowInterpreter(self._graph, device)
         elements = sum(math.prod(s.shape) for n in leading for s in n.results if s is not None)
         self.too_far = ""
         if elements > AFFORDABLE:

@@ -17,7 +17,7 @@ import oneflow as flow
 
 from sdbackends.capture.graph import Graph, Ref, TensorSpec, Value
 from sdbackends.engines.oneflow.index_bounds import IndexBounds
-from sdbackends.engines.oneflow.interpreter import GraphInterpreter
+from sdbackends.engines.oneflow.interpreter import OneflowInterpreter
 from sdbackends.engines.oneflow.ops.tensors import Tensor
 from sdbackends.errors import BuildError
 from sdbackends.utils.error_text import text_of
@@ -103,7 +103,7 @@ class EagerProgram(Loaded):
 
     def __init__(self, material: Material, report: dict[str, Any]) -> None:
         super().__init__(material, {**report, "mode": "eager"})
-        self._translation = GraphInterpreter(material.graph, material.device)
+        self._translation = OneflowInterpreter(material.graph, material.device)
 
     def _run(self, material: Material, inputs: list[Tensor]) -> list[Tensor]:
         return self._translation(material.weights, material.constants, inputs)
@@ -164,7 +164,7 @@ class _Program(flow.nn.Graph):  # type: ignore[misc]  # OneFlow has no types
 
     def __init__(self, inside: Graph, material: Material) -> None:
         super().__init__()
-        self._translation = GraphInterpreter(inside, material.device)
+        self._translation = OneflowInterpreter(inside, material.device)
         self._outside = (material.weights, material.constants)
 
     def build(self, *inputs: Tensor) -> list[Tensor]:

@@ -66,9 +66,15 @@ class Runner:
             "version": flow.__version__,
             "device": self._chosen.name,
             "note": self._chosen.note,
-            "ops": sorted([*LOWERINGS, "getitem"]),
+            "ops": sorted(LOWERINGS),
             "dtypes": list(dtypes.on(self._device.type)),
         }
+
+    def refusals(self, graph: Graph) -> dict[str, str]:
+        """Why nodes cannot be run, by their names: no lowering, or none for their arguments."""
+        specs = graph.specs()
+        found = ((node.name, LOWERINGS.refusal(node, specs)) for node in graph.nodes)
+        return {name: why for name, why in found if why is not None}
 
     def build(self, graph: Graph, weights: Arrays, constants: Arrays) -> Loaded:
         """The graph as something to be called.

@@ -46,7 +46,19 @@ def test_all_missing_ops_are_named_with_every_site(engine: JaxEngine) -> None:
     assert nowhere.sites == (CallSite("down.0", x, x), CallSite("up.1", x, x))
     assert complex_relu.op == "aten.relu.default (complex64)"
     assert complex_relu.sites == (CallSite("there", x, "complex64[2, 3]"),)
-    assert complex_relu.place == "sdbackends/engines/jax/ops/elementwise.py"
+    assert complex_relu.place == "sdbackends/engines/jax/ops/unary.py"
+
+
+def test_arguments_that_no_lowering_takes_are_reported_before_the_build(engine: JaxEngine) -> None:
+    def attention(name: str, **options: float) -> Node:
+        x, spec = Ref("x"), TensorSpec((2, 3), "float32")
+        op = "aten.scaled_dot_product_attention.default"
+        return Node(name, op, (x, x, x), dict(options), (spec,), False, name)
+
+    graph = graph_of(attention("a"), attention("b", dropout_p=0.5), attention("c", dropout_p=0.0))
+    (missing,) = engine.unsupported(graph)
+    assert missing.op == "aten.scaled_dot_product_attention.default (with dropout)"
+    assert [site.path for site in missing.sites] == ["b"]
 
 
 def test_a_wrong_shape_is_never_passed_on(engine: JaxEngine) -> None:

@@ -10,17 +10,18 @@ from sdbackends.engines.jax.ops import (
     fft,
     indexing,
     linear,
+    logic,
     norm,
     pad,
     reduce,
     resize,
     shape,
+    unary,
 )
-from sdbackends.engines.jax.ops.registry import LOWERINGS, Lowering
+from sdbackends.engines.jax.ops.registry import LOWERINGS
 
 __all__ = [
     "LOWERINGS",
-    "Lowering",
     "activation",
     "attention",
     "conv",
@@ -30,9 +31,11 @@ __all__ = [
     "fft",
     "indexing",
     "linear",
+    "logic",
     "norm",
     "pad",
     "reduce",
     "resize",
     "shape",
+    "unary",
 ]

@@ -17,6 +17,7 @@ from jax import lax
 from sdbackends.engines.jax.layout import Array
 from sdbackends.engines.jax.ops.registry import lowers
 from sdbackends.engines.jax.options import JaxOptions
+from sdbackends.engines.lowering.conditions import without_dropout
 
 #: Queries in one tile, at most: 1024 rows of 4096 float32 scores are what a cache still holds.
 TILE = 1024
@@ -30,7 +31,7 @@ WIDE_HEAD = 160
 HUGE = 2**27
 
 
-@lowers("aten.scaled_dot_product_attention.default", choices=True)
+@lowers("aten.scaled_dot_product_attention.default", choices=True, only_if=without_dropout)
 def scaled_dot_product_attention(
     query: Array,
     key: Array,
@@ -44,8 +45,6 @@ def scaled_dot_product_attention(
     choices: JaxOptions,
 ) -> Array:
     """Scores and sums in float32; the division by the row's sum comes after the last product."""
-    if dropout_p:
-        raise NotImplementedError(f"dropout_p={dropout_p}: the random numbers must be torch's")
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
     leads = [x.shape[:-2] for x in (query, key, value)]
     query, key, value = (_four(x) for x in (query, key, value))

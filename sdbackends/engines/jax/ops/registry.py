@@ -1,8 +1,9 @@
-"""The table of lowerings: the full name of an ATen overload to the function that stands for it.
+"""JAX's table of lowerings, and the decorators that fill it.
 
 A lowering is named as its op and has the arguments of ATen's schema, less those that only place a
 tensor (device, memory format). It works on JAX arrays; with `layouts=True` it takes and returns
-`Laid` values itself, and with `choices=True` it is given the `JaxOptions` as a keyword.
+`Laid` values itself, and with `choices=True` it is given the `JaxOptions` as a keyword. With
+`only_if=` it takes only some arguments (see `lowering.table.Condition`).
 """
 
 from __future__ import annotations
@@ -14,17 +15,17 @@ from typing import Any, TypeVar
 
 from sdbackends.engines.jax.layout import CHANNELS_LAST, Laid, in_order, laid, logical
 from sdbackends.engines.jax.options import JaxOptions
+from sdbackends.engines.lowering.table import Condition, Lowering, LoweringTable
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
-class Lowering:
+class JaxLowering(Lowering):
     """One entry of the table."""
 
-    function: Callable[..., Any]
-    layouts: bool
-    choices: bool
+    layouts: bool = False
+    choices: bool = False
 
     def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any], choices: JaxOptions) -> Any:
         if not self.layouts:
@@ -35,18 +36,16 @@ class Lowering:
         return self.function(*args, **kwargs)
 
 
-LOWERINGS: dict[str, Lowering] = {}
+LOWERINGS: LoweringTable[JaxLowering] = LoweringTable()
 
 
 def lowers(
-    *overloads: str, layouts: bool = False, choices: bool = False
+    *overloads: str, layouts: bool = False, choices: bool = False, only_if: Condition | None = None
 ) -> Callable[[Function], Function]:
     """Register a function for these overloads ("aten.group_norm.default")."""
 
     def register(function: Function) -> Function:
-        for overload in overloads:
-            assert overload not in LOWERINGS, overload
-            LOWERINGS[overload] = Lowering(function, layouts, choices)
+        LOWERINGS.add(overloads, JaxLowering(function, only_if, layouts, choices))
         return function
 
     return register

@@ -10,11 +10,17 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from numpy.typing import NDArray
 
 from sdbackends.engines.jax.layout import CHANNELS_LAST, Array, Value, in_order, laid, reshaped
 from sdbackends.engines.jax.ops.registry import lowers
-
-Scales = Sequence[float] | None
+from sdbackends.engines.lowering.resampling import (
+    Scales,
+    adaptive_means,
+    bilinear,
+    given_scales,
+    nearest,
+)
 
 
 def _batched(axes: int) -> Callable[[Callable[..., Value]], Callable[..., Value]]:
@@ -36,8 +42,14 @@ def _batched(axes: int) -> Callable[[Callable[..., Value]], Callable[..., Value]
 def _target(x: Value, output_size: Sequence[int] | None, scales: Scales) -> tuple[int, int]:
     if output_size is not None:
         return int(output_size[0]), int(output_size[1])
-    assert scales is not None
+    assert scales is not None and scales[0] is not None and scales[1] is not None
     return int(x.shape[2] * scales[0]), int(x.shape[3] * scales[1])
+
+
+def _rows_from(
+    size: int, target: int, scale: float | None, centre: float = 0.0
+) -> NDArray[np.int32]:
+    return nearest(size, target, scale, centre).astype(np.int32)
 
 
 @lowers("aten.upsample_nearest2d.vec", layouts=True)
@@ -50,8 +62,8 @@ def upsample_nearest2d(x: Value, output_size: Sequence[int] | None, scale_factor
         shape = (n, h, height // h, w, width // w, c)
         spread = jnp.broadcast_to(rows[:, :, None, :, None, :], shape)
         return laid(spread.reshape(n, height, width, c), CHANNELS_LAST)
-    given = scale_factors if output_size is None and scale_factors else (None, None)
-    picked = rows[:, _nearest(h, height, given[0])][:, :, _nearest(w, width, given[1])]
+    given = given_scales(output_size, scale_factors)
+    picked = rows[:, _rows_from(h, height, given[0])][:, :, _rows_from(w, width, given[1])]
     return laid(picked, CHANNELS_LAST)
 
 
@@ -63,8 +75,8 @@ def upsample_nearest2d_default(
     scales_w: float | None = None,
 ) -> Value:
     rows = in_order(x, CHANNELS_LAST)
-    down = _nearest(rows.shape[1], output_size[0], scales_h)
-    right = _nearest(rows.shape[2], output_size[1], scales_w)
+    down = _rows_from(rows.shape[1], output_size[0], scales_h)
+    right = _rows_from(rows.shape[2], output_size[1], scales_w)
     return laid(rows[:, down][:, :, right], CHANNELS_LAST)
 
 
@@ -74,18 +86,10 @@ def upsample_nearest_exact2d(
 ) -> Value:
     rows = in_order(x, CHANNELS_LAST)
     height, width = _target(x, output_size, scale_factors)
-    given = scale_factors if output_size is None and scale_factors else (None, None)
-    down = _nearest(rows.shape[1], height, given[0], centre=0.5)
-    right = _nearest(rows.shape[2], width, given[1], centre=0.5)
+    given = given_scales(output_size, scale_factors)
+    down = _rows_from(rows.shape[1], height, given[0], centre=0.5)
+    right = _rows_from(rows.shape[2], width, given[1], centre=0.5)
     return laid(rows[:, down][:, :, right], CHANNELS_LAST)
-
-
-def _nearest(size: int, target: int, scale: float | None, centre: float = 0.0) -> np.ndarray:
-    """Where each new row comes from, in the float32 arithmetic of torch's kernel."""
-    step = np.float32(1 / scale if scale else size / target)
-    places = (np.arange(target, dtype=np.float32) + np.float32(centre)) * step
-    picked: np.ndarray = np.minimum(np.floor(places).astype(np.int32), size - 1)
-    return picked
 
 
 @lowers("aten.upsample_bilinear2d.vec", layouts=True)
@@ -95,29 +99,12 @@ def upsample_bilinear2d(
     """One product with a small matrix along each axis."""
     rows = in_order(x, CHANNELS_LAST)
     height, width = _target(x, output_size, scale_factors)
-    given = scale_factors if output_size is None and scale_factors else (None, None)
-    down = _blend(rows.shape[1], height, align_corners, given[0])
-    right = _blend(rows.shape[2], width, align_corners, given[1])
+    given = given_scales(output_size, scale_factors)
+    down = bilinear(rows.shape[1], height, align_corners, given[0])
+    right = bilinear(rows.shape[2], width, align_corners, given[1])
     wide = rows.astype(jnp.float32)
     blended = jnp.einsum("yh,nhwc,xw->nyxc", down, wide, right, precision=lax.Precision.HIGHEST)
     return laid(blended, CHANNELS_LAST)
-
-
-def _blend(size: int, target: int, align_corners: bool, scale: float | None) -> np.ndarray:
-    """The matrix that makes `target` rows out of `size`, two weights in each of its rows."""
-    index = np.arange(target, dtype=np.float32)
-    if align_corners:
-        places = index * np.float32((size - 1) / (target - 1) if target > 1 else 0)
-    else:
-        step = np.float32(1 / scale if scale else size / target)
-        places = np.maximum((index + np.float32(0.5)) * step - np.float32(0.5), 0)
-    low = np.minimum(places.astype(np.int64), size - 1)
-    high = np.minimum(low + 1, size - 1)
-    share = places - low
-    matrix = np.zeros((target, size), np.float32)
-    np.add.at(matrix, (np.arange(target), low), 1 - share)
-    np.add.at(matrix, (np.arange(target), high), share)
-    return matrix
 
 
 @lowers("aten.avg_pool2d.default", layouts=True)
@@ -156,18 +143,10 @@ def avg_pool3d(
 @_batched(3)
 def adaptive_avg_pool2d(x: Value, output_size: Sequence[int]) -> Value:
     rows = in_order(x, CHANNELS_LAST).astype(jnp.float32)
-    down = _shares(rows.shape[1], output_size[0])
-    right = _shares(rows.shape[2], output_size[1])
+    down = adaptive_means(rows.shape[1], output_size[0])
+    right = adaptive_means(rows.shape[2], output_size[1])
     pooled = jnp.einsum("yh,nhwc,xw->nyxc", down, rows, right, precision=lax.Precision.HIGHEST)
     return laid(pooled, CHANNELS_LAST)
-
-
-def _shares(size: int, target: int) -> np.ndarray:
-    matrix = np.zeros((target, size), np.float32)
-    for i in range(target):
-        start, end = i * size // target, -(-(i + 1) * size // target)
-        matrix[i, start:end] = 1 / (end - start)
-    return matrix
 
 
 @dataclass(frozen=True)

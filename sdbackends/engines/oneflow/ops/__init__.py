@@ -17,11 +17,10 @@ from sdbackends.engines.oneflow.ops import (
     shape,
     unary,
 )
-from sdbackends.engines.oneflow.ops.registry import LOWERINGS, Lowering
+from sdbackends.engines.oneflow.ops.registry import LOWERINGS
 
 __all__ = [
     "LOWERINGS",
-    "Lowering",
     "activation",
     "attention",
     "conv",

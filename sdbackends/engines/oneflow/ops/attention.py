@@ -12,6 +12,7 @@ import math
 import numpy as np
 import oneflow as flow
 
+from sdbackends.engines.lowering.conditions import without_dropout
 from sdbackends.engines.oneflow.ops.registry import lowers
 from sdbackends.engines.oneflow.ops.tensors import (
     Tensor,
@@ -30,7 +31,7 @@ PIECE = 2**26
 _LOWEST = float(np.finfo(np.float32).min)
 
 
-@lowers("aten.scaled_dot_product_attention.default")
+@lowers("aten.scaled_dot_product_attention.default", only_if=without_dropout)
 def scaled_dot_product_attention(
     query: Tensor,
     key: Tensor,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import oneflow as flow
 import oneflow.nn.functional as F
 
+from sdbackends.engines.lowering.conditions import of_floats
 from sdbackends.engines.oneflow.ops.registry import lowers
 from sdbackends.engines.oneflow.ops.tensors import Tensor
 
@@ -29,6 +30,7 @@ def _each(value: Sizes, n: int) -> tuple[int, ...]:
     "aten.conv1d.padding",
     "aten.conv2d.padding",
     "aten.conv3d.padding",
+    only_if=of_floats,
 )
 def conv(
     x: Tensor,
@@ -71,7 +73,7 @@ def _bordered(
     return F.pad(x, border), 0
 
 
-@lowers("aten.convolution.default")
+@lowers("aten.convolution.default", only_if=of_floats)
 def convolution(
     x: Tensor,
     weight: Tensor,
@@ -89,7 +91,7 @@ def convolution(
     return conv(x, weight, bias, stride, padding, dilation, groups)
 
 
-@lowers("aten.conv_transpose2d.input", "aten.conv_transpose1d.default")
+@lowers("aten.conv_transpose2d.input", "aten.conv_transpose1d.default", only_if=of_floats)
 def conv_transpose2d(
     x: Tensor,
     weight: Tensor,

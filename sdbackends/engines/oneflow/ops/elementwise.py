@@ -18,10 +18,8 @@ from sdbackends.engines.oneflow.ops.tensors import (
     Operand,
     Tensor,
     cast,
-    filled,
     is_tensor,
     operand,
-    to_shape,
     wide,
 )
 
@@ -218,10 +216,3 @@ def _spread(x: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
     if tuple(x.shape) == tuple(other.shape):
         return x, other
     return tuple(flow.broadcast_tensors(x, other))
-
-
-@lowers("aten.fill.Scalar", "aten.fill.Tensor", spec=True)
-def fill(x: Tensor, value: Operand, *, spec: TensorSpec) -> Tensor:
-    if is_tensor(value):
-        return to_shape(cast(value, x.dtype), spec.shape)
-    return filled(spec.shape, value, x.dtype, x.device)

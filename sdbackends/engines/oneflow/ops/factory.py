@@ -22,6 +22,7 @@ from sdbackends.engines.oneflow.ops.tensors import (
     cast,
     constant,
     filled,
+    is_tensor,
     place,
     to_shape,
 )
@@ -142,3 +143,10 @@ def _kept(x: Tensor, kept: np.ndarray) -> Tensor:
 
 def _filled(value: Number, spec: TensorSpec) -> Tensor:
     return filled(spec.shape, value, DTYPES[spec.dtype], place())
+
+
+@lowers("aten.fill.Scalar", "aten.fill.Tensor", spec=True)
+def fill(x: Tensor, value: Operand, *, spec: TensorSpec) -> Tensor:
+    if is_tensor(value):
+        return to_shape(cast(value, x.dtype), spec.shape)
+    return filled(spec.shape, value, x.dtype, x.device)

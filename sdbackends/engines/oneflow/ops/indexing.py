@@ -32,10 +32,14 @@ def index(x: Tensor, indices: Indices, *, spec: TensorSpec) -> Tensor:
     picked = flow.index_select(_rows(x, front, rest), 0, place.reshape(-1))
     lead = tuple(place.shape)
     result = picked.reshape(*lead, *(x.shape[axis] for axis in rest))
-    if front == list(range(front[0], front[-1] + 1)):  # side by side: they stay where they were
+    if _side_by_side(front):  # they stay where they were
         order = [*range(len(lead), len(lead) + front[0]), *range(len(lead))]
         result = result.permute(*order, *range(len(order), result.ndim))
     return result
+
+
+def _side_by_side(axes: list[int]) -> bool:
+    return axes == list(range(axes[0], axes[-1] + 1))
 
 
 def _axes(x: Tensor, indices: Indices) -> tuple[list[int], list[int], Tensor]:
@@ -51,18 +55,31 @@ def _rows(x: Tensor, front: list[int], rest: list[int]) -> Tensor:
     return ordered.reshape(math.prod(x.shape[axis] for axis in front), -1)
 
 
-@lowers("aten.index_put.default")
+def _overwrites(
+    x: TensorSpec, indices: object, values: TensorSpec, accumulate: bool = False
+) -> str:
+    return "with accumulate" if accumulate else ""
+
+
+@lowers("aten.index_put.default", only_if=_overwrites)
 def index_put(x: Tensor, indices: Indices, values: Tensor, accumulate: bool = False) -> Tensor:
-    if accumulate:
-        raise NotImplementedError("index_put with accumulate")
+    """The chosen axes become one axis in front, into which rows are written."""
     front, rest, place = _axes(x, indices)
     rows = _rows(x, front, rest)
-    shape = (*place.shape, *(x.shape[axis] for axis in rest))
-    if front != list(range(front[0], front[0] + len(front))) or front[0] != 0:
-        raise NotImplementedError("index_put behind the first axis")
-    updates = to_shape(cast(values, x.dtype), shape).reshape(-1, rows.shape[1])
+    sizes = [x.shape[axis] for axis in rest]
+    # In `values` the chosen axes stand where the first of them is in `x`, if they are side by side.
+    before = front[0] if _side_by_side(front) else 0
+    shape = (*sizes[:before], *place.shape, *sizes[before:])
+    updates = to_shape(cast(values, x.dtype), shape)
+    if before:
+        lead = range(before, before + place.ndim)
+        others = [axis for axis in range(len(shape)) if axis not in lead]
+        updates = updates.permute(*lead, *others)
+    updates = updates.reshape(-1, rows.shape[1])
     written = flow._C.tensor_scatter_nd_update(rows, place.reshape(-1, 1), updates)
-    return written.reshape(*x.shape)
+    order = [*front, *rest]
+    ordered = written.reshape(*(x.shape[axis] for axis in order))
+    return ordered.permute(*(order.index(axis) for axis in range(x.ndim)))
 
 
 @lowers("aten.index_select.default")

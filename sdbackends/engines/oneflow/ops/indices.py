@@ -2,7 +2,7 @@
 
 OneFlow answers a position out of range with silent zeros (embedding) or by aborting the process
 (gather), torch with an IndexError; so does this. Inside an `nn.Graph` that is being built there is
-nothing to look at yet: `guards.py` looks before each call of such a graph.
+nothing to look at yet: `index_bounds.py` looks before each call of such a graph.
 """
 
 from __future__ import annotations

@@ -8,23 +8,24 @@ import numpy as np
 import oneflow as flow
 
 from sdbackends.capture.graph import TensorSpec
+from sdbackends.engines.lowering.resampling import (
+    Scales,
+    adaptive_means,
+    bilinear,
+    given_scales,
+    nearest,
+)
 from sdbackends.engines.oneflow.ops.registry import lowers
 from sdbackends.engines.oneflow.ops.tensors import Tensor, cast, constant, wide
 
-Scales = Sequence[float | None] | None
 Sizes = int | Sequence[int]
-
-
-def _given(output_size: Sequence[int] | None, scales: Scales) -> Sequence[float | None]:
-    """A size that was asked for overrides the factors."""
-    return (None, None) if output_size is not None or scales is None else scales
 
 
 @lowers("aten.upsample_nearest2d.vec", spec=True)
 def upsample_nearest2d(
     x: Tensor, output_size: Sequence[int] | None, scale_factors: Scales, *, spec: TensorSpec
 ) -> Tensor:
-    return _picked(x, spec, _given(output_size, scale_factors))
+    return _picked(x, spec, given_scales(output_size, scale_factors))
 
 
 @lowers("aten.upsample_nearest2d.default", spec=True)
@@ -43,25 +44,17 @@ def upsample_nearest2d_default(
 def upsample_nearest_exact2d(
     x: Tensor, output_size: Sequence[int] | None, scale_factors: Scales, *, spec: TensorSpec
 ) -> Tensor:
-    return _picked(x, spec, _given(output_size, scale_factors), centre=0.5)
+    return _picked(x, spec, given_scales(output_size, scale_factors), centre=0.5)
 
 
 def _picked(
     x: Tensor, spec: TensorSpec, scales: Sequence[float | None], centre: float = 0.0
 ) -> Tensor:
     """Rows and columns are picked, also for a whole factor: nothing in OneFlow is faster."""
-    down = _nearest(x.shape[2], spec.shape[2], scales[0], centre)
-    right = _nearest(x.shape[3], spec.shape[3], scales[1], centre)
+    down = nearest(x.shape[2], spec.shape[2], scales[0], centre)
+    right = nearest(x.shape[3], spec.shape[3], scales[1], centre)
     rows = flow.index_select(x, 2, constant(down, x.device))
     return flow.index_select(rows, 3, constant(right, x.device))
-
-
-def _nearest(size: int, target: int, scale: float | None, centre: float = 0.0) -> np.ndarray:
-    """Where each new row comes from, in the float32 arithmetic of torch's kernel."""
-    step = np.float32(1 / scale if scale else size / target)
-    places = (np.arange(target, dtype=np.float32) + np.float32(centre)) * step
-    picked: np.ndarray = np.minimum(np.floor(places).astype(np.int64), size - 1)
-    return picked
 
 
 @lowers("aten.upsample_bilinear2d.vec", spec=True)
@@ -74,9 +67,9 @@ def upsample_bilinear2d(
     spec: TensorSpec,
 ) -> Tensor:
     """One product with a small matrix along each axis."""
-    scales = _given(output_size, scale_factors)
-    down = _blend(x.shape[2], spec.shape[2], align_corners, scales[0])
-    right = _blend(x.shape[3], spec.shape[3], align_corners, scales[1])
+    scales = given_scales(output_size, scale_factors)
+    down = bilinear(x.shape[2], spec.shape[2], align_corners, scales[0])
+    right = bilinear(x.shape[3], spec.shape[3], align_corners, scales[1])
     return _mixed(x, down, right)
 
 
@@ -86,23 +79,6 @@ def _mixed(x: Tensor, down: np.ndarray, right: np.ndarray) -> Tensor:
     wider = flow.matmul(image, cast(constant(right.T, x.device), image.dtype))
     across = flow.matmul(wider.transpose(x.ndim - 2, x.ndim - 1), left.transpose(0, 1))
     return across.transpose(x.ndim - 2, x.ndim - 1)
-
-
-def _blend(size: int, target: int, align_corners: bool, scale: float | None) -> np.ndarray:
-    """The matrix that makes `target` rows out of `size`, two weights in each of its rows."""
-    index = np.arange(target, dtype=np.float32)
-    if align_corners:
-        places = index * np.float32((size - 1) / (target - 1) if target > 1 else 0)
-    else:
-        step = np.float32(1 / scale if scale else size / target)
-        places = np.maximum((index + np.float32(0.5)) * step - np.float32(0.5), 0)
-    low = np.minimum(places.astype(np.int64), size - 1)
-    high = np.minimum(low + 1, size - 1)
-    share = places - low
-    matrix = np.zeros((target, size), np.float32)
-    np.add.at(matrix, (np.arange(target), low), 1 - share)
-    np.add.at(matrix, (np.arange(target), high), share)
-    return matrix
 
 
 @lowers("aten.avg_pool2d.default", spec=True)
@@ -158,13 +134,5 @@ def _counts(
 
 @lowers("aten._adaptive_avg_pool2d.default", "aten.adaptive_avg_pool2d.default")
 def adaptive_avg_pool2d(x: Tensor, output_size: Sequence[int]) -> Tensor:
-    down = _shares(x.shape[-2], output_size[0])
-    return _mixed(x, down, _shares(x.shape[-1], output_size[1]))
-
-
-def _shares(size: int, target: int) -> np.ndarray:
-    matrix = np.zeros((target, size), np.float32)
-    for i in range(target):
-        start, end = i * size // target, -(-(i + 1) * size // target)
-        matrix[i, start:end] = 1 / (end - start)
-    return matrix
+    down = adaptive_means(x.shape[-2], output_size[0])
+    return _mixed(x, down, adaptive_means(x.shape[-1], output_size[1]))
