@@ -12,6 +12,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import cast
 
@@ -104,7 +105,7 @@ class _Attempt:
             CellFailed: it did not come to its end.
         """
         total = self._warmups + self._repeats
-        with self._start(self.folder, total, count=self.count) as script:
+        with closing(self._start(self.folder, total, count=self.count)) as script:
             try:
                 for number in range(total):
                     if reference is not None and number >= self._warmups:
@@ -127,7 +128,7 @@ class _Attempt:
         """
         if not self.first.builds:
             return
-        with self._start(self.folder / "cached", 1) as script:
+        with closing(self._start(self.folder / "cached", 1)) as script:
             try:
                 script.draw(0)
                 self.second = script.finish()

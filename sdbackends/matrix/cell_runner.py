@@ -12,7 +12,6 @@ import re
 import shutil
 import tempfile
 from pathlib import Path
-from types import TracebackType
 
 from sdbackends.matrix import agreement, plan, reaper
 from sdbackends.matrix import cell as measuring
@@ -42,15 +41,8 @@ class CellRunner:
         #: Counted once for all cells of the same work.
         self._flops: dict[tuple[object, ...], dict[Part, float]] = {}
 
-    def __enter__(self) -> CellRunner:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End the reference beside the cells, and remove the folder."""
         if self._reference is not None:
             self._reference.close()
         self._place.cleanup()

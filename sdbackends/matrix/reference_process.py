@@ -7,7 +7,6 @@ minute, and the cell's speed as a ratio means something where seconds alone woul
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
 
 from sdbackends.matrix import cell_command
 from sdbackends.matrix.failures import CellFailed
@@ -43,17 +42,6 @@ class Reference:
         except BaseException:  # Ctrl-C: nobody holds it yet who could close it
             self.close()
             raise
-
-    def __enter__(self) -> Reference:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def draw(self) -> float | None:
         """Seconds of one more picture; None once it has failed (`failed` says why)."""

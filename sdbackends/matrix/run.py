@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,7 +112,7 @@ def _measure(order: RunRequest, book: ResultsWriter, doing: Say, done: Say) -> b
     """Every cell that the book lacks; whether Ctrl-C ended it."""
     pace = EtaEstimator(book.run.cells)
     try:
-        with CellRunner(order.matrix, quick=order.quick, logs=order.logs) as bench:
+        with closing(CellRunner(order.matrix, quick=order.quick, logs=order.logs)) as bench:
             for place, cell in enumerate(order.cells):
                 if book.has(cell):
                     done(f"{'kept':<14} {cell.id}")

@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 from sdbackends.matrix import failures, reaper
 from sdbackends.matrix.failures import CellFailed
@@ -36,7 +35,7 @@ class Limits:
 
 
 class ScriptProcess:
-    """A running script; `with` ends it, whatever happens.
+    """A running script, with all its processes, until `close`.
 
     Args:
         in_turn: it waits for `draw` before each picture after the first.
@@ -76,17 +75,6 @@ class ScriptProcess:
             )
         reaper.keep_process(self._process.pid)
         self._tree = ProcessTree(self._process.pid)
-
-    def __enter__(self) -> ScriptProcess:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @property
     def peak(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import measure
@@ -111,7 +112,7 @@ def test_the_end_of_a_failed_cells_log_is_kept(outcome, cells, tmp_path, monkeyp
     monkeypatch.setattr(cell_runner.CellRunner, "_judged", lambda self, result, terms: result)
     monkeypatch.setattr(cell_runner.CellRunner, "_beside", lambda self, cell, terms: None)
     logs = tmp_path / "logs"
-    with cell_runner.CellRunner(plan.load(measure.FILE), quick=True, logs=logs) as one:
+    with closing(cell_runner.CellRunner(plan.load(measure.FILE), quick=True, logs=logs)) as one:
         one.measure(cell)
     if outcome == "ok":
         assert not logs.exists()

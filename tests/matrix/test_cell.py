@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -34,12 +35,13 @@ def plugins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def living(plugins: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reference]:
-    with Reference(
+    reference = Reference(
         work("torch"),
         folder=tmp_path_factory.mktemp("reference"),
         limit_seconds=200,
         limit_bytes=10**10,
-    ) as reference:
+    )
+    with closing(reference):
         yield reference
 
 

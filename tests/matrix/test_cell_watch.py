@@ -7,6 +7,7 @@ import signal
 import sys
 import textwrap
 import time
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def start(folder: Path, text: str, seconds: float = 60, size: int = 10**9) -> Sc
 
 def test_pictures_are_drawn_one_at_a_time(tmp_path: Path) -> None:
     text = "for n in range(3): draw(n, n + 1.0)\nprint('done')"
-    with start(tmp_path, text) as script:
+    with closing(start(tmp_path, text)) as script:
         assert script.draw(0) == 1.0
         time.sleep(0.2)
         assert len(script.measured().images) == 1  # it waits for its turn
@@ -54,7 +55,7 @@ def test_pictures_are_drawn_one_at_a_time(tmp_path: Path) -> None:
 
 def test_a_script_that_hangs_is_ended(tmp_path: Path) -> None:
     began = time.monotonic()
-    with start(tmp_path, "draw(0)\ntime.sleep(99)", seconds=5) as script:
+    with closing(start(tmp_path, "draw(0)\ntime.sleep(99)", seconds=5)) as script:
         script.draw(0)
         with pytest.raises(CellFailed, match=r"not done after 5 s.*\(drawing\); it hangs") as ended:
             script.finish()
@@ -63,7 +64,7 @@ def test_a_script_that_hangs_is_ended(tmp_path: Path) -> None:
 
 
 def test_a_script_that_is_busy_does_not_hang(tmp_path: Path) -> None:
-    with start(tmp_path, "draw(0)\nwhile True: pass", seconds=4) as script:
+    with closing(start(tmp_path, "draw(0)\nwhile True: pass", seconds=4)) as script:
         script.draw(0)
         with pytest.raises(CellFailed) as ended:
             script.finish()
@@ -71,7 +72,7 @@ def test_a_script_that_is_busy_does_not_hang(tmp_path: Path) -> None:
 
 
 def test_the_time_of_others_does_not_count(tmp_path: Path) -> None:
-    with start(tmp_path, "for n in range(2): draw(n)", seconds=5) as script:
+    with closing(start(tmp_path, "for n in range(2): draw(n)", seconds=5)) as script:
         script.draw(0)
         time.sleep(6)
         script.draw(1)
@@ -85,7 +86,7 @@ def test_a_leak_is_ended_and_named(tmp_path: Path) -> None:
         held.append(bytearray(os.urandom(1) * 40_000_000))
         draw(n)
     """
-    with start(tmp_path, text, size=4 * 10**8) as script:
+    with closing(start(tmp_path, text, size=4 * 10**8)) as script:
         with pytest.raises(
             CellFailed, match=r"its limit is 400 MB.*it leaks: [34]\d MB more"
         ) as ended:
@@ -107,7 +108,7 @@ def test_memory_of_workers_counts_and_workers_end_too(tmp_path: Path) -> None:
     (folder / "child").write_text(str(child.pid))
     time.sleep(99)
     """
-    with start(tmp_path, text, size=2 * 10**8) as script:
+    with closing(start(tmp_path, text, size=2 * 10**8)) as script:
         with pytest.raises(CellFailed) as ended:
             script.draw(0)
         assert ended.value.outcome == "out-of-memory"
@@ -126,7 +127,7 @@ def test_memory_of_workers_counts_and_workers_end_too(tmp_path: Path) -> None:
     ],
 )
 def test_how_scripts_die(tmp_path: Path, text: str, outcome: str, words: str) -> None:
-    with start(tmp_path, text) as script, pytest.raises(CellFailed) as ended:
+    with closing(start(tmp_path, text)) as script, pytest.raises(CellFailed) as ended:
         script.draw(0)
     assert ended.value.outcome == outcome and words in ended.value.reason
 

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are sent")
 #: A run with one script, which has a worker in a session of its own and one whose parent is gone.
 RUN = """
 import os, sys, time
+from contextlib import closing
 from pathlib import Path
 from sdbackends.matrix import reaper
 from sdbackends.matrix.script_process import Limits, ScriptProcess
@@ -38,7 +39,7 @@ time.sleep(600)
 '''
 command = [sys.executable, "-c", script, sys.argv[1]]
 limits = Limits(600, 10**10)
-with ScriptProcess(command, dict(os.environ), here / "temporary", limits, in_turn=False):
+with closing(ScriptProcess(command, dict(os.environ), here / "temporary", limits, in_turn=False)):
     while not (here / "pids").exists():
         time.sleep(0.05)
     print(reaper._reaper(os.getpid()).pid, flush=True)

@@ -46,7 +46,7 @@ def measure(cell: Cell, order: RunRequest, *, gpu: bool) -> Iterator[Begun | Don
     if not gpu:
         _hide_gpus()
     yield Begun(ray.get_runtime_context().get_node_id())
-    with CellRunner(order.matrix, quick=order.quick) as bench:
+    with contextlib.closing(CellRunner(order.matrix, quick=order.quick)) as bench:
         result = bench.measure(cell)
         yield Done(result, bench.picture(result))
 
