@@ -213,7 +213,7 @@ def _check_room(environment: Environment, place: Path) -> None:
 @contextlib.contextmanager
 def _alone(place: Path, progress: Progress) -> Iterator[int]:
     """Hold the lock of `place`; the second who comes waits, and says so."""
-    import fcntl  # not on Windows, where no environment can be made
+    from filelock import lock_descriptor  # late: it takes longer than all other imports here
 
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -221,11 +221,9 @@ def _alone(place: Path, progress: Progress) -> Iterator[int]:
     except OSError as error:
         raise _unwritable(place, error) from None
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not lock_descriptor(lock, blocking=False):
             progress.phase(f"another process is at work in {place}; waiting for it")
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            lock_descriptor(lock)
         yield lock
     finally:
         os.close(lock)
