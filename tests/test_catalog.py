@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -105,6 +106,84 @@ def test_a_broken_file_is_refused_with_its_line_and_key(
         backend_files.load("mine")
     assert f"mine.yaml:{line}" in error.value.where
     assert why in error.value.why
+
+
+@pytest.mark.parametrize(
+    ("engine", "options", "place", "why", "fix"),
+    [
+        ("eager", "{fast: 1}", "7:11", "engine 'eager' has no option 'fast'", "none"),
+        ("jax", "{conv: auto, layout: warp}", "7:23", "'layout' of engine 'jax'", "'nhwc'"),
+        ("inductor", "\n  freezing: 1", "8:3", "'freezing' of engine 'inductor'", "False, True"),
+        ("inductor", "\n  speed: 1", "8:3", "no option 'speed'", "channels_last, dynamic"),
+        ("oneflow", "\n  mode: graph\n  build_timeout: 0", "9:3", "'build_timeout'", "seconds"),
+        ("oneflow", "{graphs: 4}", "7:11", "no option 'graphs'", "graph_memory_limit, mode"),
+        ("oneflow\nhost: oneflow", "{mode: graph}", "8:11", "no option 'mode'", "graphs"),
+    ],
+)
+def test_a_bad_option_is_refused_with_its_place_where_no_engine_is_installed(
+    tmp_path: Path, engine: str, options: str, place: str, why: str, fix: str
+) -> None:
+    text = GOOD.replace("eager", engine) + f"options: {options}\n"
+    (tmp_path / "mine-host.yaml").write_text(text)
+    code = (
+        "import sys\n"
+        "sys.modules.update(dict.fromkeys(['torch', 'jax', 'numpy', 'oneflow', 'diffusers']))\n"
+        "hook = sys.unraisablehook\n"
+        "from sdbackends.catalog import backend_files\n"
+        "from sdbackends.errors import CatalogError\n"
+        "try: backend_files.load('mine-host')\n"
+        "except CatalogError as error: print(error.where, error.why, error.fix, sep='\\n')\n"
+        "assert sys.unraisablehook is hook"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "SD_BACKENDS_DIR": str(tmp_path)},
+    )
+    where, said, mended = done.stdout.splitlines()
+    assert where == f"{tmp_path / 'mine-host.yaml'}:{place}"
+    assert why in said and said.startswith(f"line {place.partition(':')[0]}, options.")
+    assert mended.startswith("accepted: ") and fix in mended
+
+
+def test_every_bad_option_is_named(folder: Path) -> None:
+    text = GOOD.replace("eager", "jax") + "options:\n  layout: warp\n  speed: 1\n"
+    (folder / "mine.yaml").write_text(text)
+    with pytest.raises(CatalogError) as error:
+        backend_files.load("mine")
+    assert "line 8, options.layout: " in error.value.why
+    assert "line 9, options.speed: " in error.value.why
+
+
+@pytest.mark.parametrize(
+    ("more", "key", "place", "first"),
+    [
+        ("summary: again\n", "summary", "7:1", 2),
+        ("options:\n  layout: nhwc\n  conv: auto\n  layout: nchw\n", "layout", "10:3", 8),
+        ("options: {layout: nhwc, layout: nhwc}\n", "layout", "7:25", 7),
+    ],
+)
+def test_a_key_that_is_written_twice_is_refused_with_both_lines(
+    folder: Path, more: str, key: str, place: str, first: int
+) -> None:
+    (folder / "mine.yaml").write_text(GOOD.replace("eager", "jax") + more)
+    with pytest.raises(CatalogError, match=f"says {key} twice") as error:
+        backend_files.load("mine")
+    assert error.value.where == f"{folder / 'mine.yaml'}:{place}"
+    assert f"in line {first} already" in error.value.why
+
+
+def test_what_is_merged_in_is_no_double_and_is_pointed_at_where_it_stands(folder: Path) -> None:
+    text = GOOD.replace("eager", "jax").replace("{torch:", "&m {jax: '>=0', torch:")
+    (folder / "mine.yaml").write_text(text)
+    assert backend_files.load("mine").modules == {"jax": ">=0", "torch": ">=2"}
+    (folder / "mine.yaml").write_text(text + "options: {<<: *m, jax: '>=1'}\n")
+    with pytest.raises(CatalogError) as error:
+        backend_files.load("mine")
+    assert "line 7, options.jax: " in error.value.why  # its own, not the one merged in
+    assert "line 4, options.torch: " in error.value.why
 
 
 def test_precisions_are_those_of_every_device_or_of_each(folder: Path) -> None:

@@ -1,7 +1,8 @@
 """`backends/*.yaml` in, checked `Backend` records out; and what each of them lacks on this machine.
 
 A backend is data: an engine's name, the packages that it needs and the options it is built with.
-A file that breaks the schema is refused with its line and key. Readiness is judged from package
+A file that breaks the schema, or gives the engine an option that it does not have, is refused with
+its line and key, whether the engine can run here or not. Readiness is judged from package
 metadata and the file system alone (`catalog/requirements.py`): nothing here imports torch or jax.
 """
 
@@ -12,7 +13,6 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -25,14 +25,14 @@ from pydantic import (
 
 from sdbackends.catalog import environments, yaml_file
 from sdbackends.catalog import requirements as machine
+from sdbackends.catalog.field_types import Modules, RequirementLine, VersionRange
 from sdbackends.catalog.requirements import MissingRequirement
-from sdbackends.engines import ENGINES, own_module
+from sdbackends.engines import ENGINES, option_record, own_module
 from sdbackends.errors import BackendNotReadyError
 from sdbackends.paths import backend_file, backend_names, check_backend
 from sdbackends.settings import Precision
 
 Device = Literal["cpu", "cuda", "tpu"]
-Requirement = Annotated[str, AfterValidator(yaml_file.requirement)]
 SomePrecisions = Annotated[tuple[Precision, ...], Field(min_length=1)]
 
 
@@ -54,11 +54,10 @@ class Backend(BaseModel):
     #: None: the engine runs in the script's own process.
     worker: str | None = None
     #: Versions of Python on which the engine runs.
-    python: str = ">=3.10"
+    python: VersionRange = ">=3.10"
     #: What to install, pinned to versions that were tried together.
-    requirements: tuple[Requirement, ...] = Field(min_length=1)
-    #: Import name -> accepted versions; the first is the engine's own package.
-    modules: dict[str, str] = Field(min_length=1)
+    requirements: tuple[RequirementLine, ...] = Field(min_length=1)
+    modules: Modules
     #: Programs that the engine calls; "c++" stands for a compiler by any name.
     programs: tuple[Literal["c++"], ...] = ()
     options: dict[str, Any] = {}
@@ -89,15 +88,14 @@ class Backend(BaseModel):
             raise ValueError("the name of a backend with a host of its own must end in '-host'")
         return host
 
-    @field_validator("python")
+    @field_validator("options")
     @classmethod
-    def _is_specifier(cls, text: str) -> str:
-        return yaml_file.specifier(text)
-
-    @field_validator("modules")
-    @classmethod
-    def _are_specifiers(cls, modules: dict[str, str]) -> dict[str, str]:
-        return {yaml_file.module(name): yaml_file.specifier(text) for name, text in modules.items()}
+    def _are_the_engines(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        known = {"engine", "host"} <= info.data.keys()  # they are right themselves
+        record = option_record(info.data["engine"], info.data["host"]) if known else None
+        if record is not None:
+            record.model_validate(options)  # its errors keep their places below this one
+        return options
 
     @field_validator("worker")
     @classmethod

@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sdbackends import paths
 from sdbackends.catalog import yaml_file
+from sdbackends.catalog.field_types import Modules, RequirementLine, VersionRange
 from sdbackends.catalog.requirements import MissingRequirement
 from sdbackends.errors import NoHomeError, UsageError
 from sdbackends.settings import Settings
@@ -43,31 +44,20 @@ class Environment(BaseModel):
     name: str
     summary: str = Field(min_length=1)
     #: Versions of CPython that it can be made with.
-    python: str
+    python: VersionRange
     #: What is installed, pinned; the dependencies too, so that it is the same everywhere.
-    requirements: tuple[str, ...]
-    #: Import name -> accepted versions; the first is the engine's own package.
-    modules: dict[str, str] = Field(min_length=1)
+    requirements: tuple[RequirementLine, ...]
+    modules: Modules
     #: What it takes on the disk: "4 GB".
     size: str
     #: Where its wheels exist: "linux-x86_64"; empty: everywhere.
     platforms: tuple[str, ...] = ()
 
-    @field_validator("python")
-    @classmethod
-    def _is_specifier(cls, text: str) -> str:
-        return yaml_file.specifier(text)
-
-    @field_validator("modules")
-    @classmethod
-    def _are_specifiers(cls, modules: dict[str, str]) -> dict[str, str]:
-        return {yaml_file.module(name): yaml_file.specifier(text) for name, text in modules.items()}
-
     @field_validator("requirements")
     @classmethod
     def _are_pinned(cls, requirements: tuple[str, ...]) -> tuple[str, ...]:
         for line in requirements:
-            requirement = Requirement(yaml_file.requirement(line))
+            requirement = Requirement(line)
             pins = [spec for spec in requirement.specifier if spec.operator in ("==", "===")]
             if requirement.url is None and not pins:
                 raise ValueError(f'{line!r} is not pinned: "{requirement.name}==VERSION"')

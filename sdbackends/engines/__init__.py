@@ -1,7 +1,7 @@
-"""Which engines there are, and how one is made from its name in a backend's yaml.
+"""Which engines there are, what options they have, and how one is made from its name in a yaml.
 
-Engines are named as text, so that looking at this table imports no framework. An engine that is not
-in the package is named by its place, `my_package.my_engine:MyEngine`.
+Engines are named as text, so that looking at these tables imports no framework. An engine that is
+not in the package is named by its place, `my_package.my_engine:MyEngine`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from sdbackends.utils.error_text import in_all_words
 
 if TYPE_CHECKING:
     from sdbackends.engines.base import Engine, EngineContext
+    from sdbackends.engines.options import EngineOptions
 
 #: Engine name -> "module:class".
 ENGINES = {
@@ -23,8 +24,14 @@ ENGINES = {
     "jax": "sdbackends.engines.jax.engine:JaxEngine",
     "oneflow": "sdbackends.engines.oneflow.engine:OneflowEngine",
 }
-
-
+#: Engine name, host -> "module:class" of the record of its options, which needs no framework.
+_OPTIONS = {
+    ("eager", "torch"): "sdbackends.engines.options:EagerOptions",
+    ("inductor", "torch"): "sdbackends.engines.inductor_options:InductorOptions",
+    ("jax", "torch"): "sdbackends.engines.jax_options:JaxChoices",
+    ("oneflow", "torch"): "sdbackends.engines.oneflow.options:OneflowOptions",
+    ("oneflow", "oneflow"): "sdbackends.engines.oneflow.host_options:OneflowHostOptions",
+}
 #: Those that start from the module and capture in a way of their own: they have no table of ops.
 WITHOUT_GRAPHS = frozenset({"eager", "inductor"})
 
@@ -38,6 +45,15 @@ def own_module(engine: str) -> str | None:
     """The module of an engine that is named by its place; None: the name is no place."""
     found = re.fullmatch(r"([A-Za-z_][\w.]*):[A-Za-z_]\w*", engine)
     return found[1] if found else None
+
+
+def option_record(engine: str, host: str) -> type[EngineOptions] | None:
+    """Find the record of the engine's options; None: an engine from outside checks them itself."""
+    module, _, name = _OPTIONS.get((engine, host), "").partition(":")
+    if not module:
+        return None
+    record: type[EngineOptions] = getattr(import_module(module), name)
+    return record
 
 
 def cache_folder(engine: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from sdbackends.engines.base import EngineContext, ModuleEngine
-from sdbackends.engines.options import validate_options
+from sdbackends.engines.options import EagerOptions
 
 
 class EagerEngine(ModuleEngine):
@@ -18,7 +18,7 @@ class EagerEngine(ModuleEngine):
 
     def __init__(self, context: EngineContext) -> None:
         super().__init__(context)
-        validate_options(self.name, context.options, {})
+        EagerOptions.checked(context.options)
 
     def version(self) -> str:
         return torch.__version__

@@ -22,16 +22,9 @@ from sdbackends.engines.inductor_damage import remove_damaged
 from sdbackends.engines.inductor_folder import ProgramFolder
 from sdbackends.engines.inductor_frozen import Frozen
 from sdbackends.engines.inductor_layout import with_channels_last
-from sdbackends.engines.options import validate_options
+from sdbackends.engines.inductor_options import InductorOptions
 from sdbackends.utils import undoing
 
-_OPTIONS: dict[str, tuple[Any, ...]] = {
-    "mode": ("default", "auto", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"),
-    "freezing": (False, True),
-    "channels_last": (False, True),
-    "fused_qkv": (False, True),
-    "dynamic": (False, True),
-}
 #: On a GPU these record CUDA graphs, and the next call of any of them writes over the results of
 #: the one before. Pipelines keep results: a second text encoder's beside the first one's, a
 #: scheduler's history of predictions.
@@ -39,14 +32,14 @@ _RECORDING = ("reduce-overhead", "max-autotune")
 
 
 class InductorEngine(ModuleEngine):
-    """Options: mode, freezing, channels_last, fused_qkv, dynamic (see `backends/compile.yaml`)."""
+    """Compiles graphs with inductor, as `InductorOptions` say."""
 
     name = "inductor"
 
     def __init__(self, context: EngineContext) -> None:
         super().__init__(context)
-        self._options = validate_options(self.name, context.options, _OPTIONS)
-        self.any_shape = bool(self._options["dynamic"])
+        self._options = InductorOptions.checked(context.options)
+        self.any_shape = self._options.dynamic
         self._undo: list[Callable[[], None]] = []
         self._folder = ProgramFolder(context.cache_dir)
         self._undo.append(self._folder.close)
@@ -57,7 +50,7 @@ class InductorEngine(ModuleEngine):
     def prepare(self, module: torch.nn.Module) -> None:
         """Fuse the query, key and value projections, if the options say so."""
         fuse = getattr(module, "fuse_qkv_projections", None)
-        if self._options["fused_qkv"] and callable(fuse):
+        if self._options.fused_qkv and callable(fuse):
             fuse()
             self._undo.append(_unfusing(module))
 
@@ -65,7 +58,7 @@ class InductorEngine(ModuleEngine):
         from torch._inductor.utils import clear_caches
 
         refuse_long(graph)
-        mode = _mode_for(self._options["mode"], inputs)
+        mode = _mode_for(self._options.mode, inputs)
         removed: set[Path] = set()
         while True:
             try:
@@ -82,7 +75,7 @@ class InductorEngine(ModuleEngine):
     def _compile(
         self, graph: torch.fx.GraphModule, inputs: list[Any], mode: str
     ) -> Callable[..., Any]:
-        if self._options["freezing"]:
+        if self._options.freezing:
             # Weights become constants, which inductor lays out by itself.
             return Frozen(
                 lambda args: self._run(graph, args, mode, freezing=True),
@@ -90,7 +83,7 @@ class InductorEngine(ModuleEngine):
                 inputs,
                 places_of_weights(graph),
             )
-        if self._options["channels_last"]:
+        if self._options.channels_last:
             inputs, wrap = with_channels_last(graph, inputs)
             return wrap(self._run(graph, inputs, mode))
         return self._run(graph, inputs, mode)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import oneflow as flow
 
@@ -54,11 +54,10 @@ def note_scores(scores: Any) -> None:
         _counting[-1].bytes += _PER_SCORE * scores.numel() * scores.element_size()
 
 
-def limit(chosen: Any) -> float:
-    """`options.graph_memory_limit` in bytes: "8 GB", or auto for half of the free memory."""
-    if chosen not in (None, "auto"):
-        number, _, unit = str(chosen).partition(" ")
-        return float(number) * {"": 1.0, "MB": 1e6, "GB": 1e9}[unit.strip().upper()]
+def limit(chosen: Literal["auto"] | int) -> float:
+    """`options.graph_memory_limit` in bytes; auto: half of the free memory."""
+    if chosen != "auto":
+        return chosen
     with open("/proc/meminfo", encoding="ascii") as file:
         sizes = dict(line.split(":") for line in file)
     return int(sizes["MemAvailable"].split()[0]) * 1024 / 2

@@ -10,13 +10,13 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections import OrderedDict
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import oneflow as flow
 
 from sdbackends import log
+from sdbackends.engines.oneflow.host_options import OneflowHostOptions
 from sdbackends.host.patches import Patches
 from sdbackends.oneflow_host import activations
 from sdbackends.oneflow_host.pytree import Plan, put_together, take_apart
@@ -38,9 +38,9 @@ class _Entry:
 class Router:
     """Stands before the calls of diffusers' models, and keeps the graphs."""
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        self._limit = options.get("graph_memory_limit")
-        self._kept = int(options.get("graphs", 4))
+    def __init__(self, options: OneflowHostOptions) -> None:
+        self._limit = options.graph_memory_limit
+        self._kept = options.graphs
         self._entries: OrderedDict[Any, _Entry] = OrderedDict()
         self._inside = False
 

@@ -33,7 +33,7 @@ ORDER = [
     {"settings"},
     {"errors", "_version"},
 ]
-#: The catalog reads the names of the engines, which are no code of theirs.
+#: The catalog reads the names of the engines and the records of their options: no code of theirs.
 ALLOWED = {("sdbackends.catalog.backend_files", "sdbackends.engines")}
 ALLOWED |= {("sdbackends.catalog.cache", "sdbackends.engines")}
 #: The most files at the top of the package.

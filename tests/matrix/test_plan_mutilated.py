@@ -116,4 +116,4 @@ def test_a_key_that_is_written_twice_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(TEXT + "reference: jax\n")
     with pytest.raises(CatalogError, match="says reference twice") as error:
         plan.load(tmp_path / "mine.yaml")
-    assert error.value.where.endswith(f":{TEXT.count(chr(10)) + 1}")
+    assert error.value.where.endswith(f":{TEXT.count(chr(10)) + 1}:1")

@@ -1,4 +1,4 @@
-"""What a person may choose about the JAX lowering, and what follows for one platform.
+"""What a person chose about the JAX lowering, and what follows for one platform.
 
 The yaml's options and the platform come in; a `JaxOptions` goes to every lowering that asks for it.
 """
@@ -15,16 +15,9 @@ import numpy as np
 from jax import lax
 
 from sdbackends.engines.jax.layout import Array
-from sdbackends.engines.options import validate_options
+from sdbackends.engines.jax_options import JaxChoices
 
 Platform = Literal["cpu", "gpu", "tpu"]
-#: Every option with its values; the first is the default.
-OPTIONS: Mapping[str, tuple[str, ...]] = {
-    "layout": ("auto", "nhwc", "nchw"),
-    "attention": ("auto", "plain", "tiled", "library"),
-    "conv": ("auto", "native", "im2col"),
-    "matmul_precision": ("auto", "highest", "high", "default"),
-}
 _PRECISIONS = {
     "highest": lax.Precision.HIGHEST,
     "high": lax.Precision.HIGH,
@@ -42,19 +35,19 @@ class JaxOptions:
     """
 
     platform: Platform
-    layout: str = "auto"
-    attention: str = "auto"
-    conv: str = "auto"
-    matmul_precision: str = "auto"
-    widest_head: int = 128
+    layout: str
+    attention: str
+    conv: str
+    matmul_precision: str
+    widest_head: int
 
     @classmethod
     def from_options(
         cls, options: Mapping[str, Any], platform: Platform, widest_head: int = 128
     ) -> JaxOptions:
         """Raises UsageError for an option or a value that is not accepted."""
-        chosen = cast("dict[str, str]", validate_options("jax", options, OPTIONS))
-        return cls(platform, **chosen, widest_head=widest_head)
+        chosen = JaxChoices.checked(options)
+        return cls(platform, **dict(chosen), widest_head=widest_head)
 
     @property
     def channels_last(self) -> bool:
