@@ -2,9 +2,10 @@
 
 A first process builds with an empty cache and then draws the steady pictures, each in turn with the
 reference. Where it built something, a second one draws one picture with the kept cache. Each is a
-plain script under the shim with limits of its own (see watch.py); whatever becomes of it is an
-outcome with a reason, never an exception. The agreement with the reference is judged elsewhere,
-from the files in the folder: picture.png, and parts.npz with the first output of each model.
+plain script under the shim with limits of its own (see script_process.py); whatever becomes of it
+is an outcome with a reason, never an exception. The agreement with the reference is judged
+elsewhere, from the files in the folder: picture.png, and parts.npz with the first output of each
+model.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ def run(
     limit_bytes: int,
     reference: Reference | None = None,
     flops: Mapping[Part, float] | None = None,
+    count_flops: bool = True,
+    own_cache: bool = True,
 ) -> CellResult:
     """Measure `cell` into `folder`, which is emptied first.
 
@@ -47,6 +50,8 @@ def run(
             its turn.
         reference: draws the same work in turn with each picture that counts.
         flops: of the same work, where they are known; otherwise they are counted.
+        count_flops: False: not even then.
+        own_cache: False: it builds from this user's cache, and there is no second process.
 
     Returns:
         All but the agreement. `picture` is relative to `folder`.
@@ -58,7 +63,8 @@ def run(
         return CellResult(cell=cell, outcome=refused.outcome, reason=reason, script=script)
     begun, others = time.monotonic(), LoadMonitor()
     attempt = _Attempt(cell, folder, Limits(limit_seconds, limit_bytes), max(1, warmups), repeats)
-    attempt.count = not flops
+    attempt.count = count_flops and not flops
+    attempt.own_cache = own_cache
     ended: CellFailed | None = None
     try:
         attempt.draw(reference)
@@ -95,6 +101,8 @@ class _Attempt:
         self.interleaved: list[float] = []
         #: Whether the first process counts FLOPs.
         self.count = True
+        #: Whether it builds from an empty cache, and then from what that kept.
+        self.own_cache = True
         self._peak = 0
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -126,7 +134,7 @@ class _Attempt:
         Raises:
             CellFailed: it did not come to its end.
         """
-        if not self.first.builds:
+        if not (self.own_cache and self.first.builds):
             return
         with closing(self._start(self.folder / "cached", 1)) as script:
             try:
@@ -147,7 +155,7 @@ class _Attempt:
             importing=first.importing,
             loading=first.loading,
             capture=sum(build.capture for build in first.builds) or None,
-            build_cold=_built(first),
+            build_cold=_built(first) if self.own_cache else None,
             build_cached=None if self.second is None else _built(self.second),
             first_image=first.images[0] if first.images else None,
             images=tuple(first.images[self._warmups :]),
@@ -162,9 +170,10 @@ class _Attempt:
         return Memory(peak_rss=peak, peak_gpu=self.first.peak_gpu, weights=self.first.weights)
 
     def _start(self, folder: Path, repeat: int, *, count: bool = False) -> ScriptProcess:
+        cache = self.folder / "cache" if self.own_cache else None
         return ScriptProcess(
             cell_command.command(self.cell, folder / PICTURE, repeat=repeat),
-            cell_command.environment(self.cell, measure=folder, cache=self.folder / "cache"),
+            cell_command.environment(self.cell, measure=folder, cache=cache),
             folder,
             self._limits,
             in_turn=repeat > 1,

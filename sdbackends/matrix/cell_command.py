@@ -62,21 +62,23 @@ def command(cell: Cell, output: Path, *, repeat: int) -> list[str]:
     return [sys.executable, script, *_words(cell), f"--output={output}", f"--repeat={repeat}"]
 
 
-def environment(cell: Cell, *, measure: Path, cache: Path) -> dict[str, str]:
+def environment(cell: Cell, *, measure: Path, cache: Path | None) -> dict[str, str]:
     """This process's environment, the shim, the cell's choices, and a cache of its own.
 
+    `cache`: where that is; None: this user's, as without the matrix.
     fp32 is fp32: NVIDIA's libraries would take 11 bits of mantissa (TF32) for convolutions, and
     what every cell is held against would itself be off by 1e-3.
     """
     own = {
         **os.environ,
         "SD_MEASURE": str(measure.absolute()),
-        "SD_CACHE_DIR": str(cache.absolute()),
-        "TORCHINDUCTOR_CACHE_DIR": str(cache.absolute() / "inductor"),
-        "TRITON_CACHE_DIR": str(cache.absolute() / "triton"),
         "PYTHONIOENCODING": "utf-8",
         "NVIDIA_TF32_OVERRIDE": "0",
     }
+    if cache is not None:
+        own["SD_CACHE_DIR"] = str(cache.absolute())
+        own["TORCHINDUCTOR_CACHE_DIR"] = str(cache.absolute() / "inductor")
+        own["TRITON_CACHE_DIR"] = str(cache.absolute() / "triton")
     choices = Choices(cell.backend, cell.precision, device_of(cell), fallback="error")
     return start.environment(choices, own)
 

@@ -89,6 +89,8 @@ class CellRunner:
             limit_bytes=terms.memory,
             reference=reference,
             flops=self._flops.get(cell.work),
+            count_flops=terms.flops,
+            own_cache=terms.own_cache,
         )
         if result.flops:  # a cell that was refused has counted nothing
             self._flops[cell.work] = result.flops
@@ -105,7 +107,7 @@ class CellRunner:
         if self._reference is not None and self._reference.cell != wanted:
             self._reference.close()
             self._reference = None
-        if cell == wanted or refusal(cell) is not None:
+        if not terms.in_turn or cell == wanted or refusal(cell) is not None:
             return None
         if self._reference is None:
             self._reference = Reference(

@@ -182,12 +182,19 @@ class Selection(Strict):
 
 
 class CellSettings(Strict):
-    """On which terms a cell is measured."""
+    """On which terms a cell is measured. The last three leave out what takes time."""
 
     repeats: int = Field(ge=1, description="measured drawings, after the warm-ups")
     warmups: int = Field(ge=0, description="drawings before; the first one builds the models")
     seconds: Seconds
     memory: Memory
+    in_turn: bool = Field(True, description="each drawing in turn with one of the reference")
+    own_cache: bool = Field(
+        True,
+        description="build from an empty cache, and once more from what that kept; "
+        "false: build once, from the cache of whoever runs it",
+    )
+    flops: bool = Field(True, description="count the operations of each part")
 
 
 class Override(Strict):

@@ -21,6 +21,7 @@ from sdbackends.matrix.failures import CellFailed
 from sdbackends.matrix.measure import record, turn_taking
 from sdbackends.matrix.measure.record import Measured
 from sdbackends.matrix.process_tree import ProcessTree
+from sdbackends.utils import termination
 
 #: Seconds between two looks for a new picture, and between two looks at the limits.
 _PAUSE, _CHECK = 0.01, 0.25
@@ -63,7 +64,8 @@ class ScriptProcess:
         self._sizes: list[int] = []
         self._idle = failures.Idle()
         turn_taking.prepare(folder, in_turn=in_turn, count=count)
-        with self.log.open("wb") as log:
+        # A signal waits until the reaper knows the process: nobody else could end it yet.
+        with self.log.open("wb") as log, termination.held():
             self._process = subprocess.Popen(
                 command,
                 env=dict(env),
@@ -73,7 +75,7 @@ class ScriptProcess:
                 # Ctrl-C is for the matrix, which then ends the script itself.
                 start_new_session=os.name == "posix",
             )
-        reaper.keep_process(self._process.pid)
+            reaper.keep_process(self._process.pid)
         self._tree = ProcessTree(self._process.pid)
 
     @property

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from sdbackends.matrix import script_process
+from sdbackends.matrix.script_process import Limits, ScriptProcess
 from sdbackends.utils import child_processes, termination
 from tests.worker.helpers import alive, eventually
 
@@ -131,6 +133,30 @@ def test_a_signal_waits_until_a_child_is_known(
     with termination.in_order():
         child_processes.run([sys.executable, "-c", "import time; time.sleep(600)"])
     assert made[0].returncode == -signal.SIGKILL and ended == [signal.SIGTERM]
+
+
+def test_a_signal_waits_until_the_reaper_knows_a_script(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended: list[int]
+) -> None:
+    made: list[subprocess.Popen[bytes]] = []
+    known: list[int] = []
+    popen = subprocess.Popen
+
+    def slow(*words: object, **options: object) -> subprocess.Popen[bytes]:
+        made.append(popen(*words, **options))  # type: ignore[call-overload]
+        signal.raise_signal(signal.SIGTERM)
+        return made[0]
+
+    monkeypatch.setattr(script_process.subprocess, "Popen", slow)
+    monkeypatch.setattr(script_process.reaper, "keep_process", known.append)
+    command = [sys.executable, "-c", "import time; time.sleep(600)"]
+    try:
+        with termination.in_order():
+            ScriptProcess(command, os.environ, tmp_path, Limits(60, 10**10), in_turn=False)
+    finally:
+        made[0].kill()
+        made[0].wait()
+    assert known == [made[0].pid] and ended == [signal.SIGTERM]
 
 
 def test_a_second_signal_does_not_disturb_the_tidying(ended: list[int]) -> None:

@@ -96,6 +96,19 @@ def test_a_good_cell_has_all_its_figures(good: tuple[CellResult, Path]) -> None:
     assert Image.open(folder / result.picture).size == (64, 64)
 
 
+def test_what_takes_time_can_be_left_out(
+    plugins: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No FLOPs, no empty cache, no second process with what that kept."""
+    monkeypatch.setenv("SD_CACHE_DIR", str(tmp_path / "mine"))
+    folder = tmp_path / "cell"
+    result = run("wrong", folder, None, count_flops=False, own_cache=False)
+    assert result.outcome == "ok" and len(result.timings.images) == 2
+    assert result.flops == {} and result.interleaved == ()
+    assert result.timings.build_cold is None and result.timings.build_cached is None
+    assert not (folder / "cache").exists() and not (folder / "cached").exists()
+
+
 def test_flops_are_those_of_two_prompts_one_step_and_one_picture(
     good: tuple[CellResult, Path],
 ) -> None:

@@ -236,6 +236,9 @@ def test_special_terms_hold_for_the_cells_they_name(tmp_path: Path) -> None:
         "warmups": 1,
         "seconds": 5,
         "memory": 2_500_000_000,
+        "in_turn": True,
+        "own_cache": True,
+        "flops": True,
     }
 
 

@@ -127,6 +127,16 @@ def test_it_leaves_the_results_the_pictures_and_the_report(
     assert all(path.is_file() for path in finished.reports)
 
 
+def test_a_cell_can_be_measured_without_the_reference_beside_it(
+    workshop: Workshop, matrix: Matrix, tmp_path: Path
+) -> None:
+    terms = matrix.quick.terms.model_copy(update={"in_turn": False})
+    quick = matrix.quick.model_copy(update={"terms": terms})
+    go(matrix.model_copy(update={"quick": quick}), tmp_path / "results")
+    assert workshop.log == ["torch fp32", "jax fp32", "torch bf16", "jax bf16"]
+    assert workshop.closed == 0
+
+
 def test_what_is_too_far_from_torch_is_wrong(
     workshop: Workshop, matrix: Matrix, tmp_path: Path
 ) -> None:
