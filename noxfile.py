@@ -79,7 +79,7 @@ class NotMadeError(Exception):
 
 @nox.session(python=False)
 def demo(session: nox.Session) -> None:
-    """Pictures of the embedded models on every backend, in out/demo.png."""
+    """Pictures of the embedded models on torch, compile and jax, in out/demo.png."""
     python = full_environment(session)
     run(session, python.with_name("sdbackends"), "demo", *session.posargs)
 

@@ -35,7 +35,7 @@ def pipelines_dir() -> Path:
 
 
 def matrix_file() -> Path:
-    """`matrix.yaml`: which prompts and pipelines the demo shows, on which backends."""
+    """`matrix.yaml`: what the matrix measures and what the demo draws, on which backends."""
     return _find("matrix.yaml")
 
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import io
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sdbackends.cli import packages
 from sdbackends.errors import SdError, UsageError
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from sdbackends.matrix.demo import Cell, Plan
+    from sdbackends.matrix.config import Matrix
+    from sdbackends.matrix.demo import Drawn
 
 
 def demo(
@@ -32,38 +33,38 @@ def demo(
     sdbackends demo
     sdbackends demo --backends torch,jax -o out/two.png
 
-    Each picture is made by a process of its own, as you would run it. Exit code 1: one failed.
+    It is the `demo` part of matrix.yaml, run as `sdbackends matrix` runs its own: each picture by a
+    process of its own, as you would run it, and compared with torch's. Exit code 1: one failed, or
+    is too far from torch's.
     """
     from sdbackends.catalog import backend_files
     from sdbackends.launch.pipeline_scripts import writable_picture
-    from sdbackends.matrix.contact_sheet import contact_sheet
-    from sdbackends.matrix.demo import chosen, plan
     from sdbackends.utils import termination
 
     writable_picture(output)
-    planned = plan()
+    names = None
     if backends is not None:
-        names = [name.strip() for name in backends.split(",") if name.strip()]
-        if not names:
+        given = [name.strip() for name in backends.split(",") if name.strip()]
+        if not given:
             raise UsageError("--backends names none", fix="--backends torch,jax")
-        planned = chosen(planned, names)
-    for name in planned.backends:
-        backend_files.load(name)
+        names = [backend_files.load(name).name for name in given]
+    packages.need(packages.MATRIX, what="the demo", extra="demo")
+    from sdbackends.matrix import demo
+
+    planned = demo.matrix(names)
     with termination.in_order():
-        cells = _with_progress(planned)
-    _save(contact_sheet(cells), output)
-    _say(cells, output)
-    failed = [cell for cell in cells if cell.error]
-    raise typer.Exit(1 if failed else 0)
+        finished = _with_progress(planned)
+    _save(demo.sheet(finished), output)
+    _say(finished, output)
+    raise typer.Exit(1 if any(one.failed for one in finished) else 0)
 
 
-def _with_progress(planned: Plan) -> list[Cell]:
+def _with_progress(planned: Matrix) -> list[Drawn]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    from sdbackends.matrix.demo import draw
+    from sdbackends.matrix import demo, plan
 
-    total = len(planned.rows) * len(planned.backends)
     looks = (
         SpinnerColumn(),
         BarColumn(),
@@ -71,21 +72,21 @@ def _with_progress(planned: Plan) -> list[Cell]:
         TimeElapsedColumn(),
         TextColumn("{task.description}"),
     )
-    order = [f"{row.pipeline} on {name}" for row in planned.rows for name in planned.backends]
-    cells: list[Cell] = []
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Progress(*looks, console=Console(stderr=True)) as progress,
-    ):
-        task = progress.add_task(order[0], total=total)
-        for cell in draw(planned, Path(folder)):
-            cells.append(cell)
-            if cell.error:
-                what = f"{cell.row.pipeline} on {cell.backend} failed: {cell.error}"
+    with Progress(*looks, console=Console(stderr=True)) as progress:
+        task = progress.add_task("", total=len(plan.cells(planned)))
+
+        def doing(what: str) -> None:
+            progress.update(task, description=what)
+
+        def done(one: Drawn) -> None:
+            if one.failed:
+                what = f"{one.name} failed: {one.reason}"
                 progress.console.print(what, markup=False, highlight=False)
-            following = order[len(cells)] if len(cells) < total else "done"
-            progress.update(task, advance=1, description=following)
-    return cells
+            progress.advance(task)
+
+        finished = demo.draw(planned, doing=doing, done=done)
+        doing("done")
+        return finished
 
 
 def _save(sheet: Image.Image, output: Path) -> None:
@@ -107,13 +108,14 @@ def _save(sheet: Image.Image, output: Path) -> None:
         ) from None
 
 
-def _say(cells: list[Cell], output: Path) -> None:
-    for cell in cells:
-        if cell.error is None:
-            apart = "" if cell.difference is None else f", {cell.difference}/255 from the first"
-            typer.echo(f"{cell.row.pipeline:<18} {cell.backend:<14} {cell.seconds:6.2f} s{apart}")
+def _say(finished: list[Drawn], output: Path) -> None:
+    for one in finished:
+        if one.seconds is not None:
+            cell, apart = one.result.cell, one.largest_difference
+            how_far = "" if apart is None else f", {apart}/255 from {one.reference}"
+            typer.echo(f"{cell.pipeline:<18} {cell.backend:<14} {one.seconds:6.2f} s{how_far}")
     typer.echo(f"\nThe contact sheet: {output.resolve()}\n\nWhat to try next:")
-    if any(cell.error for cell in cells):
+    if any(one.failed for one in finished):
         typer.echo("  sdbackends doctor      (some pictures failed, see above)")
     typer.echo(
         '  sdbackends generate "a small green star on a white background" -b jax -o star.png'

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from sdbackends.cli import packages
 from sdbackends.cli.ray import spread
-from sdbackends.errors import SdError, UsageError
+from sdbackends.errors import UsageError
 
 if TYPE_CHECKING:
     from sdbackends.cli.ray import Spread
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from sdbackends.matrix.run import Finished
 
 _INTERRUPTED = 130
-#: By import name; all are in the extra `matrix`.
-_PACKAGES = ("jinja2", "numpy", "PIL", "psutil", "skimage")
 
 
 def _several(metavar: str, help: str) -> Any:
@@ -144,7 +143,7 @@ def matrix(
             _list(cells, here=cluster is None)
             return
         _need_cells(cells, quick)
-        _need_packages()
+        packages.need((*packages.REPORT, *packages.MATRIX), what="the matrix", extra="matrix")
         from sdbackends.matrix.results_writer import RunRequest
 
         absent = not_installed or ""
@@ -229,19 +228,6 @@ def _list(cells: Iterable[Cell], *, here: bool) -> None:
         refused = refusal(cell) if here else None
         state = refused.outcome if refused else "ready" if here else "planned"
         typer.echo(f"{state:<14} {cell.id}" + (f"  ({refused.reason})" if refused else ""))
-
-
-def _need_packages() -> None:
-    """Measuring and reporting need packages that running a script does not: an extra."""
-    from sdbackends.catalog import requirements
-
-    lacking = [name for name in _PACKAGES if not requirements.importable(name)]
-    if lacking:
-        raise SdError(
-            "the matrix needs packages that are not installed",
-            why=f"there is no {', '.join(lacking)}",
-            fix=requirements.pip_install("sdbackends[matrix]"),
-        )
 
 
 @contextmanager

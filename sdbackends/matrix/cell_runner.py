@@ -56,6 +56,11 @@ class CellRunner:
             return None
         return (self.folder(result.cell) / result.picture).read_bytes()
 
+    def right_picture(self, cell: Cell) -> bytes | None:
+        """What `cell` was compared with, as PNG; None where there is none."""
+        truth = self._truths.get(plan.truth_of(cell, self._matrix))
+        return None if truth is None else self.picture(truth)
+
     def measure(self, cell: Cell) -> CellResult:
         """The cell's result with its agreement."""
         terms = plan.terms(self._matrix, cell, quick=self._quick)

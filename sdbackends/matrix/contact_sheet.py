@@ -1,122 +1,168 @@
-"""The contact sheet: cells in, one picture out; rows are prompts, columns are backends.
+"""The contact sheet: pictures with captions and difference maps, drawn into one picture.
 
-Pillow alone. Chinese prompts are written where the machine has a font for them, and in English
-where it has none: boxes instead of characters would tell nobody anything.
+Sections come in, each with a title and tiles; a tile is a picture, where it differs from the
+reference's, and what is written under both. `sdbackends demo` and the report draw theirs here.
 """
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import textwrap
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-from sdbackends.matrix.demo import Cell, Row
+from sdbackends.matrix.difference_map import shows_none
+from sdbackends.matrix.fonts import font
 
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
-
-_PICTURE = 256
-_MARGIN = 24
-_LABEL = 190  # the column of prompts
-_CAPTION = 52  # under each picture
-_HEAD = 64
-_INK, _SOFT, _BAD, _PAPER = "#1b1f24", "#6a737d", "#b3261e", "#ffffff"
-_FOOT = "seconds: the second drawing in the same process, without loading and building"
-#: Where Linux, macOS and Windows keep a font with Chinese characters; fontconfig is asked first.
-_CHINESE_FONTS = (
-    "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc",
-    "/usr/share/fonts/noto-cjk/NotoSansCJK-Regular.ttc",
-    "/usr/share/fonts/truetype/wqy/wqy-microhei.ttc",
-    "/System/Library/Fonts/PingFang.ttc",
-    "/System/Library/Fonts/STHeiti Light.ttc",
-    "C:/Windows/Fonts/msyh.ttc",
-)
+_GAP, _MARGIN = 20, 24
+#: Of a note in its panel.
+_INSET = 10
+#: Between a picture and its map.
+_SEAM = 2
+_TITLE, _HEADING, _TEXT = 19, 16, 13
+_TITLE_ROOM, _HEADING_ROOM, _LINE = 36, 26, 18
+_PAPER, _PANEL, _INK, _SOFT, _BAD = "#ffffff", "#eceef1", "#16191d", "#5b636e", "#a84300"
 
 
-def contact_sheet(cells: Sequence[Cell]) -> Image.Image:
-    """One picture of all cells; a failed cell shows its reason where the picture would be."""
-    rows = list(dict.fromkeys(cell.row for cell in cells))
-    columns = list(dict.fromkeys(cell.backend for cell in cells))
-    width = _LABEL + len(columns) * (_PICTURE + _MARGIN) + 2 * _MARGIN
-    height = _HEAD + len(rows) * (_PICTURE + _CAPTION + _MARGIN) + _MARGIN + 8
+@dataclass(frozen=True)
+class Tile:
+    """One picture on the sheet.
+
+    Attributes:
+        heading, lines: what is written under it.
+        picture: None: `note` is written in its place.
+        difference: the map, see `difference_map`; `note` is written under it where there is room,
+            or in its place.
+        marked: what it shows is no success: framed, and its heading coloured.
+    """
+
+    heading: str
+    lines: tuple[str, ...] = ()
+    picture: Image.Image | None = None
+    difference: Image.Image | None = None
+    note: str = ""
+    marked: bool = False
+
+
+@dataclass(frozen=True)
+class Section:
+    """Tiles that belong together, under one title."""
+
+    title: str
+    tiles: tuple[Tile, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The measures of a sheet, in pixels.
+
+    Attributes:
+        edge, map_edge: of each picture, and of the map beside it.
+        across: so many tiles stand side by side at most.
+    """
+
+    edge: int
+    map_edge: int
+    across: int
+
+    @property
+    def tile(self) -> int:
+        return self.edge + _SEAM + self.map_edge
+
+    def columns(self, sections: Sequence[Section]) -> int:
+        return min(self.across, max(len(section.tiles) for section in sections))
+
+    def line(self, section: Section) -> int:
+        """The height of one line of tiles, with the gap under it."""
+        lines = max(len(tile.lines) for tile in section.tiles)
+        return self.edge + _HEADING_ROOM + _LINE * lines + _GAP
+
+    def section(self, section: Section) -> int:
+        return _TITLE_ROOM + -(-len(section.tiles) // self.across) * self.line(section)
+
+
+def draw(sections: Sequence[Section], layout: Layout, *, foot: str = "") -> Image.Image:
+    """Draw all `sections`, one under the other, and `foot` at the end."""
+    across = layout.columns(sections)
+    width = 2 * _MARGIN + across * (layout.tile + _GAP) - _GAP
+    below = _LINE + _GAP if foot else 0
+    height = 2 * _MARGIN - _GAP + sum(map(layout.section, sections)) + below
     sheet = Image.new("RGB", (width, height), _PAPER)
-    draw = ImageDraw.Draw(sheet)
-    for number, backend in enumerate(columns):
-        draw.text((_left(number), _MARGIN), backend, _INK, _font(24))
-    for number, row in enumerate(rows):
-        _label(draw, _top(number), row)
-    for cell in cells:
-        place = (_left(columns.index(cell.backend)), _top(rows.index(cell.row)))
-        _cell(sheet, draw, place, cell, reference=columns[0])
-    draw.text((_MARGIN, height - _MARGIN - 8), _FOOT, _SOFT, _font(13))
+    pen = ImageDraw.Draw(sheet)
+    top = _MARGIN
+    for section in sections:
+        _write(pen, (_MARGIN, top), section.title, _INK, _TITLE, width - 2 * _MARGIN)
+        for number, tile in enumerate(section.tiles):
+            down, right = divmod(number, layout.across)
+            left = _MARGIN + right * (layout.tile + _GAP)
+            place = (left, top + _TITLE_ROOM + down * layout.line(section))
+            _draw_tile(sheet, pen, place, tile, layout)
+        top += layout.section(section)
+    _write(pen, (_MARGIN, top), foot, _SOFT, _TEXT, width - 2 * _MARGIN)
     return sheet
 
 
-def prompt_text(row: Row, has_chinese: bool) -> str:
-    """What is written beside a row."""
-    return row.prompt if row.prompt.isascii() or has_chinese else (row.english or row.pipeline)
-
-
-def chinese_font() -> Path | None:
-    """A font file of this machine that has Chinese characters, or None."""
-    if shutil.which("fc-list"):
-        asked = ["fc-list", ":lang=zh-cn", "file"]
-        found = subprocess.run(asked, capture_output=True, text=True, check=False).stdout
-        paths = sorted(Path(line.rstrip(": ")) for line in found.splitlines())
-        outlines = [path for path in paths if path.suffix.lower() in (".ttf", ".ttc", ".otf")]
-        if outlines:
-            return outlines[0]
-    return next((path for path in map(Path, _CHINESE_FONTS) if path.is_file()), None)
-
-
-def _cell(
+def _draw_tile(
     sheet: Image.Image,
-    draw: ImageDraw.ImageDraw,
+    pen: ImageDraw.ImageDraw,
     place: tuple[int, int],
-    cell: Cell,
-    reference: str,
+    tile: Tile,
+    layout: Layout,
 ) -> None:
     left, top = place
-    if cell.picture is None:
-        draw.rectangle((left, top, left + _PICTURE, top + _PICTURE), outline=_BAD)
-        reason = textwrap.shorten(cell.error or "", 300, placeholder=" …")
-        text = "failed:\n" + textwrap.fill(reason, 34)
-        draw.multiline_text((left + 10, top + 10), text, _BAD, _font(14))
-        return
-    # Nearest: these are small pictures, and their pixels are what is compared.
-    sheet.paste(cell.picture.resize((_PICTURE, _PICTURE), Image.Resampling.NEAREST), place)
-    draw.text((left, top + _PICTURE + 6), f"{cell.seconds:.2f} s", _INK, _font(17))
-    if cell.backend == reference:
-        text = "the reference"
-    elif cell.difference is None:
-        text = f"no picture of {reference} to compare"
+    right, bottom = left + layout.tile, top + layout.edge
+    if tile.picture is None:
+        _panel(pen, (left, top, right, bottom), tile.note)
     else:
-        text = f"largest difference from {reference}: {cell.difference}/255"
-    draw.text((left, top + _PICTURE + 28), text, _SOFT, _font(14))
+        sheet.paste(_fitted(tile.picture, layout.edge), place)
+        beside = left + layout.edge + _SEAM
+        note = tile.note
+        if tile.difference is not None and shows_none(tile.difference):
+            # A black square would be taken for a picture that is missing.
+            note = note or "no pixel differs"
+        elif tile.difference is not None:
+            sheet.paste(_fitted(tile.difference, layout.map_edge), (beside, top))
+            top += layout.map_edge
+        if top < bottom:
+            _panel(pen, (beside, top, right, bottom), note)
+    if tile.marked:
+        pen.rectangle((left - 3, place[1] - 3, right + 2, bottom + 2), None, _BAD, 3)
+    ink = _BAD if tile.marked else _INK
+    _write(pen, (left, bottom + 6), tile.heading, ink, _HEADING, layout.tile)
+    for number, line in enumerate(tile.lines):
+        under = (left, bottom + _HEADING_ROOM + number * _LINE)
+        _write(pen, under, line, _SOFT, _TEXT, layout.tile)
 
 
-def _label(draw: ImageDraw.ImageDraw, top: int, row: Row) -> None:
-    font = None if row.prompt.isascii() else chinese_font()
-    text = prompt_text(row, has_chinese=font is not None)
-    if text.isascii():
-        draw.multiline_text((_MARGIN, top), textwrap.fill(text, 18), _INK, _font(17), spacing=6)
-    else:
-        face = ImageFont.truetype(str(font), 17)
-        draw.multiline_text(
-            (_MARGIN, top), "\n".join(textwrap.wrap(text, 9)), _INK, face, spacing=6
-        )
+def _fitted(picture: Image.Image, edge: int) -> Image.Image:
+    # Nearest upwards: small pictures are compared pixel by pixel.
+    small = max(picture.size) <= edge
+    how = Image.Resampling.NEAREST if small else Image.Resampling.LANCZOS
+    return picture.convert("RGB").resize((edge, edge), how)
 
 
-def _font(size: int) -> Font:
-    return ImageFont.load_default(size)
+def _panel(pen: ImageDraw.ImageDraw, box: tuple[int, int, int, int], note: str) -> None:
+    """Fill a box with what is said in place of a picture, as many lines as it has room for."""
+    left, top, right, bottom = box
+    pen.rectangle((left, top, right - 1, bottom - 1), _PANEL)
+    face = font(note, _TEXT)
+    columns = int((right - left - 2 * _INSET) / pen.textlength("n", face))
+    lines = [line for part in note.splitlines() for line in textwrap.wrap(part.strip(), columns)]
+    most = (bottom - top - 2 * _INSET) // _LINE
+    if len(lines) > most:
+        lines[most - 1 :] = [f"{lines[most - 1][: columns - 2]} …"]
+    for number, line in enumerate(lines):
+        pen.text((left + _INSET, top + _INSET + number * _LINE), line, _SOFT, face)
 
 
-def _left(column: int) -> int:
-    return _MARGIN + _LABEL + column * (_PICTURE + _MARGIN)
-
-
-def _top(row: int) -> int:
-    return _HEAD + row * (_PICTURE + _CAPTION + _MARGIN)
+def _write(
+    pen: ImageDraw.ImageDraw, place: tuple[int, int], text: str, ink: str, size: int, width: int
+) -> None:
+    """One line, cut where it would leave its `width`."""
+    face = font(text, size)
+    shown = text
+    while text and pen.textlength(shown, face) > width:
+        text = text[:-1]
+        shown = f"{text.rstrip()}…"
+    pen.text(place, shown, ink, face)

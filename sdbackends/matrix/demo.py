@@ -1,153 +1,169 @@
-"""The demo: every prompt of `matrix.yaml` on every backend, each as a person would run it.
+"""The demo: the `demo` part of matrix.yaml, its pictures on one contact sheet.
 
-A cell is one process of a plain script from `pipelines/` under the shim. It draws its picture
-twice; the second time is the steady one, without loading and building. Out come `Cell`s with the
-picture, the seconds and the largest difference from the first backend's picture.
+It is planned and run as any matrix is; its settings leave out what a comparison of speeds needs
+(drawing in turn with the reference, empty caches). Instead of a file of results it has a picture.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
+import io
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import yaml
-from PIL import Image, ImageChops
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from PIL import Image
 
-from sdbackends.errors import CatalogError
-from sdbackends.launch import start
-from sdbackends.launch.pipeline_scripts import pipeline_script
-from sdbackends.launch.start import Choices
+from sdbackends.catalog import backend_files
+from sdbackends.errors import BackendNotReadyError, CatalogError
+from sdbackends.launch.pipeline_scripts import defaults
+from sdbackends.matrix import contact_sheet, fonts, plan, prompt_fidelity
+from sdbackends.matrix.cell_runner import CellRunner
+from sdbackends.matrix.config import Matrix
+from sdbackends.matrix.contact_sheet import Section, Tile
+from sdbackends.matrix.difference_map import difference_map
+from sdbackends.matrix.eta import EtaEstimator
+from sdbackends.matrix.results import CellResult
 from sdbackends.paths import matrix_file
-from sdbackends.utils import child_processes
 
-
-class Row(BaseModel):
-    """One prompt for one pipeline; `english` stands in where the prompt cannot be written."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    pipeline: str
-    prompt: str = Field(min_length=1)
-    english: str | None = None
-
-
-class Plan(BaseModel):
-    """The `demo` part of `matrix.yaml`. The first backend is the one compared with."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    backends: tuple[str, ...] = Field(min_length=1)
-    steps: int = Field(ge=1)
-    guidance: float
-    seed: int
-    rows: tuple[Row, ...] = Field(min_length=1)
+#: The embedded models draw 64 pixels: whole multiples, so that each is a square.
+_LAYOUT = contact_sheet.Layout(edge=256, map_edge=128, across=4)
+_FOOT = "seconds: the last drawing in the process, without loading and building"
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One row on one backend. A failed cell has an `error`, and no picture and no figures.
+class Drawn:
+    """A cell that was run.
 
-    `seconds`: of the second drawing. `difference`: the largest of any pixel and colour, in 1/255,
-    from the reference's picture; None for the reference itself, or where that failed.
+    Attributes:
+        picture: None where it drew nothing.
+        right: the reference's picture of the same work; None where that failed.
+        reference: the backend that it was compared with.
     """
 
-    row: Row
-    backend: str
-    picture: Image.Image | None = None
-    seconds: float | None = None
-    difference: int | None = None
-    error: str | None = None
+    result: CellResult
+    picture: Image.Image | None
+    right: Image.Image | None
+    reference: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.result.cell.pipeline} on {self.result.cell.backend}"
+
+    @property
+    def failed(self) -> bool:
+        return self.result.outcome != "ok"
+
+    @property
+    def is_reference(self) -> bool:
+        return self.result.cell.backend == self.reference
+
+    @property
+    def seconds(self) -> float | None:
+        images = self.result.timings.images
+        return images[-1] if images else None
+
+    @property
+    def largest_difference(self) -> int | None:
+        """Of any pixel and colour, in 1/255, from the reference's picture; it has none itself."""
+        agreement = self.result.agreement
+        return None if agreement is None or self.is_reference else agreement.image_max
+
+    @property
+    def reason(self) -> str:
+        """Why it failed, with the fix where the backend is not ready; "" where it did not."""
+        if self.result.outcome == "not-installed":
+            try:
+                backend_files.require(self.result.cell.backend)
+            except BackendNotReadyError as error:
+                return str(error)
+        return self.result.reason
 
 
-def plan() -> Plan:
-    """The demo that `matrix.yaml` describes.
+def matrix(backends: Sequence[str] | None = None) -> Matrix:
+    """Load matrix.yaml with its `demo` part as the one to run; `backends`: instead of its own.
 
     Raises:
-        CatalogError: the file cannot be read or breaks the schema.
+        CatalogError: the file cannot be read, breaks the schema, or has no such part.
     """
-    path = matrix_file()
-    try:
-        return Plan.model_validate(yaml.safe_load(path.read_text("utf-8"))["demo"])
-    except (OSError, yaml.YAMLError, ValidationError, TypeError, KeyError) as error:
+    loaded = plan.load()
+    spec = loaded.demo
+    if spec is None:
         raise CatalogError(
-            "the demo's plan cannot be read", where=str(path), why=str(error)
-        ) from None
+            "the matrix has no demo",
+            where=str(matrix_file()),
+            why="there is no part `demo` in the file",
+            fix="install sdbackends anew: its own matrix.yaml has one",
+        )
+    if backends is not None:
+        axes = spec.axes.model_copy(update={"backend": tuple(backends)})
+        spec = spec.model_copy(update={"axes": axes})
+    return loaded.model_copy(update={"full": spec})
 
 
-def draw(plan: Plan, folder: Path) -> Iterator[Cell]:
-    """Every cell, row by row; the pictures' files are made in `folder`."""
-    for row in plan.rows:
-        reference: Image.Image | None = None
-        for number, backend in enumerate(plan.backends):
-            cell = _draw_cell(plan, row, backend, folder / f"{number}.png", reference)
-            if number == 0:
-                reference = cell.picture
-            yield cell
+def draw(
+    matrix: Matrix, *, doing: Callable[[str], None], done: Callable[[Drawn], None]
+) -> list[Drawn]:
+    """Run every cell of `matrix`.
+
+    Args:
+        doing: told what is at work now. done: given each cell that is finished.
+    """
+    cells = plan.cells(matrix)
+    pace = EtaEstimator()
+    finished: list[Drawn] = []
+    with CellRunner(matrix, quick=False) as runner:
+        for place, cell in enumerate(cells):
+            doing(f"{cell.pipeline} on {cell.backend}{pace.words(cells[place:])}")
+            result = runner.measure(cell)
+            pace.saw(result)
+            picture = _opened(runner.picture(result))
+            right = _opened(runner.right_picture(cell))
+            finished.append(Drawn(result, picture, right, matrix.reference))
+            done(finished[-1])
+    return finished
 
 
-def difference(first: Image.Image, second: Image.Image) -> int:
-    """The largest difference of any pixel and colour, in 1/255; 255 when the sizes differ."""
-    if first.size != second.size:
-        return 255
-    extrema = ImageChops.difference(first.convert("RGB"), second.convert("RGB")).getextrema()
-    return max(int(high) for _, high in extrema)  # type: ignore[misc]
-
-
-def _draw_cell(
-    plan: Plan, row: Row, backend: str, file: Path, reference: Image.Image | None
-) -> Cell:
-    command = [
-        sys.executable,
-        str(pipeline_script(row.pipeline)),
-        f"--output={file}",
-        f"--steps={plan.steps}",
-        f"--guidance={plan.guidance}",
-        f"--seed={plan.seed}",
-        "--repeat=2",
-        "--json",
-        "--",
-        row.prompt,
+def sheet(finished: Sequence[Drawn]) -> Image.Image:
+    """Draw the contact sheet: a line for each pipeline, a column for each backend."""
+    pipelines = dict.fromkeys(one.result.cell.pipeline for one in finished)
+    sections = [
+        Section(
+            title(name),
+            tuple(_tile(one) for one in finished if one.result.cell.pipeline == name),
+        )
+        for name in pipelines
     ]
-    # An engine that gives up must show as a failed cell, not as torch's picture in its column.
-    choices = Choices(backend=backend, fallback="error")
-    env = start.environment(choices, {**os.environ, "PYTHONIOENCODING": "utf-8"})
-    done = child_processes.run(
-        command,
-        env=env,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
+    return contact_sheet.draw(sections, _LAYOUT, foot=_FOOT)
+
+
+def title(pipeline: str) -> str:
+    """Name the pipeline and its prompt, in English where this machine has no font for it."""
+    _, prompt = defaults(pipeline)
+    if not fonts.readable(prompt):
+        english = prompt_fidelity.prompt_in_english(pipeline)
+        return f"{pipeline}: {english} (asked in Chinese)" if english else pipeline
+    return f"{pipeline}: {prompt}"
+
+
+def _tile(one: Drawn) -> Tile:
+    backend, own, right = one.result.cell.backend, one.picture, one.right
+    lines = [] if one.seconds is None else [f"{one.seconds:.2f} s"]
+    if one.largest_difference is not None:
+        lines.append(f"largest difference from {one.reference}: {one.largest_difference}/255")
+    difference = None
+    if own and right and own.size == right.size and not one.is_reference:
+        difference = difference_map(right, own)
+    return Tile(
+        f"{backend}: {one.result.outcome}" if one.failed else backend,
+        tuple(lines),
+        own,
+        difference,
+        note=one.reason or ("the reference" if one.is_reference else ""),
+        marked=one.failed,
     )
-    if done.returncode != 0:
-        return Cell(row, backend, error=_reason(done.stderr, done.returncode))
-    record = json.loads(done.stdout.splitlines()[-1])
-    with Image.open(record["files"][0]) as opened:
-        picture = opened.convert("RGB")
-    return Cell(
-        row,
-        backend,
-        picture,
-        seconds=record["seconds"][-1],
-        difference=None if reference is None else difference(reference, picture),
-    )
 
 
-def _reason(stderr: str, code: int) -> str:
-    """What a person should read of a failed process: its last message, with why and fix."""
-    lines = [line.removeprefix("sdbackends: ") for line in stderr.splitlines() if line.strip()]
-    first = len(lines) - 1
-    while first > 0 and lines[first].startswith((" ", "fix:")):
-        first -= 1
-    return "\n".join(lines[first:]) or f"it ended with exit code {code} and said nothing"
-
-
-def chosen(plan: Plan, backends: Sequence[str]) -> Plan:
-    """`plan` on these backends instead of its own."""
-    return plan.model_copy(update={"backends": tuple(backends)})
+def _opened(drawn: bytes | None) -> Image.Image | None:
+    if drawn is None:
+        return None
+    with Image.open(io.BytesIO(drawn)) as opened:
+        return opened.convert("RGB")

@@ -34,6 +34,15 @@ def score(pipeline: str, picture: Path) -> float | None:
     return right / len(_FACTS)
 
 
+def prompt_in_english(pipeline: str) -> str | None:
+    """Put what a pipeline's script draws by itself into English, the same words for each language.
+
+    None where the pipeline's own model is not one that the judge knows.
+    """
+    asked = _asked(pipeline)
+    return None if asked is None else str(_tiny("prompts").english(asked))
+
+
 @cache
 def _asked(pipeline: str) -> Any:
     """The scene that the script asks for; None where it is none of the tiny models' scenes."""

@@ -1,151 +1,187 @@
-"""`sdbackends demo`: the plan, the comparison, the contact sheet, and what a failure looks like."""
+"""`sdbackends demo`: its matrix, what is compared, the sheet, and what a failure looks like."""
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 from typer.testing import CliRunner
 
 from sdbackends.catalog import backend_files
+from sdbackends.cli import packages
 from sdbackends.cli.app import app
-from sdbackends.errors import CatalogError, UnknownBackendError, UsageError
-from sdbackends.launch.pipeline_scripts import pipeline_names
-from sdbackends.matrix import contact_sheet, demo
-from sdbackends.matrix.demo import Cell, Plan, Row
+from sdbackends.errors import BackendNotReadyError, CatalogError, UnknownBackendError, UsageError
+from sdbackends.launch.pipeline_scripts import defaults, pipeline_names
+from sdbackends.matrix import cell_runner, demo, fonts, plan
+from sdbackends.matrix.demo import Drawn
+from sdbackends.matrix.results import Cell, CellResult, Outcome, Timings
+from tests.matrix.test_plan import GOOD
 
-ROW = Row(pipeline="stable_diffusion", prompt="a red circle")
-CHINESE = Row(pipeline="taiyi", prompt="红色的圆形", english="a red circle, in Chinese")
+
+def picture(size: int = 64, edge: int = 0) -> Image.Image:
+    drawn = Image.new("RGB", (size, size), (39, 68, 221))
+    ImageDraw.Draw(drawn).ellipse((12, 12, 52, 52), (221, 31, 27 - edge))
+    return drawn
 
 
-def picture(colour: str = "red") -> Image.Image:
-    return Image.new("RGB", (64, 64), colour)
+class Scripts:
+    """What stands in for the processes of the cells: no script is started."""
+
+    def __init__(self) -> None:
+        self.pictures = {"torch": picture()}
+        self.outcomes: dict[str, Outcome] = {}
+        #: Backend, and on which terms it was measured.
+        self.ran: list[tuple[str, dict[str, Any]]] = []
+
+    def run(self, cell: Cell, *, folder: Path, **terms: Any) -> CellResult:
+        self.ran.append((cell.backend, terms))
+        outcome = self.outcomes.get(cell.backend, "ok")
+        if outcome != "ok":
+            return CellResult(cell=cell, outcome=outcome, reason="it broke")
+        folder.mkdir(parents=True)
+        self.pictures.get(cell.backend, picture()).save(folder / "picture.png")
+        times = Timings(images=(0.25,) * terms["repeats"])
+        return CellResult(cell=cell, outcome="ok", timings=times, picture="picture.png")
+
+
+@pytest.fixture
+def scripts(monkeypatch: pytest.MonkeyPatch) -> Scripts:
+    stand_in = Scripts()
+    monkeypatch.setattr(cell_runner.measuring, "run", stand_in.run)
+    return stand_in
+
+
+def drawn(*backends: str, doing: Callable[[str], None] = lambda _: None) -> list[Drawn]:
+    """What the demo draws with `stable_diffusion`."""
+    finished = demo.draw(demo.matrix(backends), doing=doing, done=lambda _: None)
+    return [one for one in finished if one.result.cell.pipeline == "stable_diffusion"]
 
 
 def test_the_plan_names_what_there_is() -> None:
-    plan = demo.plan()
-    assert set(plan.backends) <= set(backend_files.names())
-    assert {row.pipeline for row in plan.rows} <= set(pipeline_names())
-    assert all(row.prompt.isascii() or row.english for row in plan.rows)
+    cells = plan.cells(demo.matrix())
+    assert {cell.backend for cell in cells} == {"torch", "compile", "jax"}
+    assert {cell.backend for cell in cells} <= set(backend_files.names())
+    assert {cell.pipeline for cell in cells} == {"stable_diffusion", "taiyi"}
+    assert {cell.pipeline for cell in cells} <= set(pipeline_names())
+    assert {cell.model for cell in cells} == {"embedded"}
 
 
-@pytest.mark.parametrize("text", ["", "demo: {rows: []}", "demo: [", "cells: {}"])
+@pytest.mark.parametrize("text", ["", "demo: {rows: []}", "demo: [", "cells: {}", GOOD])
 def test_a_broken_plan_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     (tmp_path / "matrix.yaml").write_text(text)
-    monkeypatch.setattr(demo, "matrix_file", lambda: tmp_path / "matrix.yaml")
-    with pytest.raises(CatalogError, match=r"plan cannot be read"):
-        demo.plan()
+    for module in (plan, demo):
+        monkeypatch.setattr(module, "matrix_file", lambda: tmp_path / "matrix.yaml")
+    with pytest.raises(CatalogError, match=r"matrix"):
+        demo.matrix()
+
+
+def test_nothing_is_measured_that_the_demo_does_not_show(scripts: Scripts) -> None:
+    drawn("torch", "jax")
+    assert [backend for backend, _ in scripts.ran] == ["torch", "jax"] * 2
+    for _, terms in scripts.ran:
+        assert terms["repeats"] == terms["warmups"] == 1 and terms["reference"] is None
+        assert not terms["count_flops"] and not terms["own_cache"]
 
 
 @pytest.mark.parametrize(
-    ("other", "apart"), [((10, 20, 30), 0), ((10, 27, 30), 7), ((12, 20, 0), 30)]
+    ("edge", "apart", "outcome"), [(0, 0, "ok"), (2, 2, "ok"), (7, 7, "wrong")]
 )
-def test_the_largest_difference_of_any_colour(other: tuple[int, int, int], apart: int) -> None:
-    first, second = (Image.new("RGB", (8, 8), (10, 20, 30)) for _ in range(2))
-    second.putpixel((3, 4), other)
-    assert demo.difference(first, second) == apart
-
-
-def test_pictures_of_two_sizes_differ_as_much_as_can_be() -> None:
-    assert demo.difference(Image.new("RGB", (8, 8)), Image.new("RGB", (8, 9))) == 255
-
-
-def test_each_cell_is_a_script_and_the_first_backend_is_the_reference(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_each_picture_is_compared_with_torchs(
+    scripts: Scripts, edge: int, apart: int, outcome: str
 ) -> None:
-    colours = {"torch": (9, 9, 9), "jax": (9, 11, 9)}
-
-    def script(command: list[str], env: dict[str, str], **_: object) -> object:
-        backend = env["SD_BACKEND"]
-        if backend == "compile":
-            noise = "Loading: 100%\nsdbackends: it failed\nsdbackends:   why: no\n"
-            return subprocess.CompletedProcess(command, 1, "", noise)
-        file = next(w for w in command if w.startswith("--output=")).partition("=")[2]
-        Image.new("RGB", (8, 8), colours[backend]).save(file)
-        told = f'{file}\n{{"files": ["{file}"], "seconds": [9.5, 0.25]}}\n'
-        return subprocess.CompletedProcess(command, 0, told, "")
-
-    monkeypatch.setattr(demo.child_processes, "run", script)
-    plan = Plan(backends=("torch", "compile", "jax"), steps=2, guidance=4, seed=1, rows=(ROW,))
-    torch, compiled, jax = demo.draw(plan, tmp_path)
-    assert (torch.seconds, torch.difference, torch.error) == (0.25, None, None)
-    assert compiled.picture is None and compiled.error == "it failed\n  why: no"
-    assert (jax.seconds, jax.difference) == (0.25, 2)
+    scripts.pictures["jax"] = picture(edge=edge)
+    torch, jax = drawn("jax", "torch")
+    assert (torch.seconds, torch.largest_difference, torch.is_reference) == (0.25, None, True)
+    assert (jax.seconds, jax.largest_difference, jax.is_reference) == (0.25, apart, False)
+    assert (torch.failed, jax.result.outcome) == (False, outcome)
+    assert jax.right is not None and jax.right.tobytes() == picture().tobytes()
 
 
-def test_the_sheet_has_a_place_for_every_cell() -> None:
-    cells = [
-        Cell(ROW, "torch", picture("red"), 1.0),
-        Cell(ROW, "jax", picture("lime"), 0.5, 1),
-        Cell(CHINESE, "torch", picture("blue"), 1.0),
-        Cell(CHINESE, "jax", error="sdbackends: " + "a long reason " * 40),
+def test_torch_is_drawn_where_it_was_not_asked_for(scripts: Scripts) -> None:
+    (jax,) = drawn("jax")
+    assert jax.largest_difference == 0 and jax.right is not None
+    assert [backend for backend, _ in scripts.ran] == ["jax", "torch"] * 2
+
+
+def test_a_picture_of_another_size_is_wrong_and_has_no_map(scripts: Scripts) -> None:
+    scripts.pictures["jax"] = picture(72)
+    finished = drawn("torch", "jax")
+    assert finished[1].result.outcome == "wrong" and "72x72 pixels" in finished[1].reason
+    assert demo.sheet(finished).width > 2 * 256
+
+
+def test_without_torchs_picture_the_others_are_shown_all_the_same(scripts: Scripts) -> None:
+    scripts.outcomes["torch"] = "crashed"
+    torch, jax = drawn("torch", "jax")
+    assert torch.picture is None and torch.seconds is None and torch.reason == "it broke"
+    assert jax.picture is not None and jax.right is None and jax.failed
+    assert "nothing to compare it with: torch: it broke" in jax.reason
+
+
+def test_a_backend_that_is_not_ready_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, scripts: Scripts
+) -> None:
+    def require(name: str) -> None:
+        raise BackendNotReadyError(f"{name} is not ready", why="no such package", fix="get it")
+
+    scripts.outcomes["oneflow"] = "not-installed"
+    monkeypatch.setattr(demo.backend_files, "require", require)
+    _, oneflow = drawn("torch", "oneflow")
+    assert oneflow.failed and oneflow.reason.endswith("why: no such package\n  fix: get it")
+
+
+def test_it_says_what_is_at_work_and_for_how_long(scripts: Scripts) -> None:
+    said: list[str] = []
+    drawn("torch", "jax", doing=said.append)
+    assert [one.partition(" · ")[0] for one in said] == [
+        "stable_diffusion on torch",
+        "stable_diffusion on jax",
+        "taiyi on torch",
+        "taiyi on jax",
     ]
-    drawn = contact_sheet.contact_sheet(cells)
-    colours = [
-        [drawn.getpixel((contact_sheet._left(c) + 9, contact_sheet._top(r) + 200)) for c in (0, 1)]
-        for r in (0, 1)
-    ]
-    assert colours[0] == [(255, 0, 0), (0, 255, 0)]
-    assert colours[1][0] == (0, 0, 255) and colours[1][1] != (0, 0, 0)
-    assert drawn.height > contact_sheet._top(1) + 256 and drawn.width > contact_sheet._left(1) + 256
+    assert "left" in said[2] and "left" not in said[0]
 
 
 @pytest.mark.parametrize(
-    ("stderr", "reason"),
+    ("pipeline", "has_chinese", "text"),
     [
-        (
-            "noise\nTraceback:\n  File x\na.BuildError: no\n  why: y\n",
-            "a.BuildError: no\n  why: y",
-        ),
-        ("noise\nerror: the model\nfix: another\n", "error: the model\nfix: another"),
-        ("  10%\n", "  10%"),
-        ("", "it ended with exit code -9 and said nothing"),
+        ("stable_diffusion", False, "stable_diffusion: a big red circle on a blue background"),
+        ("taiyi", True, f"taiyi: {defaults('taiyi')[1]}"),
+        ("taiyi", False, "taiyi: a big red circle on a blue background (asked in Chinese)"),
     ],
 )
-def test_the_reason_is_the_last_message_of_the_process(stderr: str, reason: str) -> None:
-    assert demo._reason(stderr, -9) == reason
+def test_a_prompt_is_written_so_that_it_can_be_read(
+    monkeypatch: pytest.MonkeyPatch, pipeline: str, has_chinese: bool, text: str
+) -> None:
+    monkeypatch.setattr(fonts, "chinese_font", lambda: Path("font.ttf") if has_chinese else None)
+    assert demo.title(pipeline) == text
 
 
-@pytest.mark.parametrize(
-    ("row", "has_chinese", "text"),
-    [
-        (ROW, False, "a red circle"),
-        (CHINESE, True, "红色的圆形"),
-        (CHINESE, False, "a red circle, in Chinese"),
-        (CHINESE.model_copy(update={"english": None}), False, "taiyi"),
-    ],
-)
-def test_a_prompt_is_written_so_that_it_can_be_read(row: Row, has_chinese: bool, text: str) -> None:
-    assert contact_sheet.prompt_text(row, has_chinese) == text
-
-
-def _cells(error: str | None) -> object:
-    def draw(plan: Plan, folder: Path) -> Iterator[Cell]:
-        for row in plan.rows:
-            yield Cell(row, plan.backends[0], picture(), 1.0)
-            for backend in plan.backends[1:]:
-                shown = None if error else picture()
-                yield Cell(row, backend, shown, 0.5, 0, error)
-
-    return draw
-
-
-@pytest.mark.parametrize(("error", "code"), [(None, 0), ("it broke", 1)])
+@pytest.mark.parametrize(("outcome", "code"), [("ok", 0), ("crashed", 1), ("not-installed", 1)])
 def test_the_command_writes_the_sheet_and_tells_of_failures(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: str | None, code: int
+    tmp_path: Path, scripts: Scripts, outcome: Outcome, code: int
 ) -> None:
-    monkeypatch.setattr(demo, "draw", _cells(error))
+    scripts.outcomes["jax"] = outcome
     out = tmp_path / "new" / "sheet.png"
     done = CliRunner().invoke(app, ["demo", "-o", str(out), "--backends", "torch, jax"])
     assert done.exit_code == code
     assert Image.open(out).width > 2 * 256
     assert str(out) in done.stdout and "What to try next" in done.stdout
-    assert ("it broke" in done.stderr) == (error is not None)
+    assert ("stable_diffusion on jax failed: it broke" in done.stderr) == bool(code)
+    assert ("0/255 from torch" in done.stdout) == (not code)
+
+
+def test_a_wrong_picture_is_a_failure_and_is_shown(tmp_path: Path, scripts: Scripts) -> None:
+    scripts.pictures["jax"] = picture(edge=20)
+    words = ["demo", "-o", str(tmp_path / "sheet.png"), "--backends", "torch,jax"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 1 and "off by 20 of 255" in done.stderr
+    assert "20/255 from torch" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -158,3 +194,10 @@ def test_the_command_writes_the_sheet_and_tells_of_failures(
 )
 def test_wrong_words_are_refused_before_the_work(words: list[str], error: type) -> None:
     assert isinstance(CliRunner().invoke(app, ["demo", *words]).exception, error)
+
+
+def test_a_missing_package_is_named_with_its_fix(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages, "MATRIX", ("numpy", "no_such_package"))
+    done = CliRunner().invoke(app, ["demo"])
+    assert "there is no no_such_package" in str(done.exception)
+    assert "sdbackends[demo]" in str(done.exception)

@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,9 @@ from sdbackends import paths
 from sdbackends.catalog import backend_files
 from sdbackends.cli.app import app
 from sdbackends.errors import CatalogError, SdError
-from sdbackends.matrix import demo
+from sdbackends.matrix import demo, plan
+from sdbackends.matrix.config import Matrix
+from sdbackends.matrix.results import CellResult
 from sdbackends.paths import pipelines_dir
 
 BACKEND = """\
@@ -206,8 +207,9 @@ def test_steps_that_a_scheduler_has_not_are_refused_and_all_others_run(
 def test_a_full_disk_leaves_the_older_sheet_of_the_demo(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def draw(plan: demo.Plan, folder: Path) -> Iterator[demo.Cell]:
-        yield demo.Cell(plan.rows[0], plan.backends[0], Image.new("RGB", (8, 8)), 1.0)
+    def draw(matrix: Matrix, **_: object) -> list[demo.Drawn]:
+        result = CellResult(cell=plan.cells(matrix)[0], outcome="ok")
+        return [demo.Drawn(result, Image.new("RGB", (8, 8)), None, "torch")]
 
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

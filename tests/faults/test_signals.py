@@ -36,10 +36,10 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored
 signal.signal(signal.SIGINT, signal.default_int_handler)  # in a background job too
 from sdbackends import paths
 from sdbackends.catalog import environments, pythons
-from sdbackends.matrix import demo
+from sdbackends.matrix import cell_command
 from sdbackends.cli import main
 
-demo.pipeline_script = lambda name: Path("hangs.py")
+cell_command.pipeline_script = lambda name: Path("hangs.py")
 pythons.virtual = lambda base: [sys.executable, "hangs.py"]
 if "env" in sys.argv:
     paths.backends_dir = lambda: Path("backends")

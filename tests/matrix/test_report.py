@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from sdbackends.errors import SdError
-from sdbackends.matrix import figures, report
+from sdbackends.matrix import difference_map, figures, report
 from sdbackends.matrix.report import csv_table, format, overview, page, scatter, thumbnails
 from sdbackends.matrix.report.rows import Row, rows
 from sdbackends.matrix.results import CellResult, Difference, Run
@@ -251,11 +251,11 @@ def test_tables_have_the_same_columns_in_each_line(shown: list[Row]) -> None:
 
 def test_one_wrong_pixel_of_a_million_is_seen() -> None:
     first, second = (Image.new("RGB", (1024, 1024), (9, 200, 90)) for _ in range(2))
-    equal = thumbnails.difference_map(first, second).convert("L").getextrema()
+    equal = difference_map.difference_map(first, second).convert("L").getextrema()
     second.putpixel((700, 301), (9, 201, 90))
-    small = thumbnails.difference_map(first, second)
+    small = difference_map.difference_map(first, second)
     dark, bright = small.convert("L").getextrema()
-    assert max(small.size) <= thumbnails.EDGE
+    assert max(small.size) <= difference_map.EDGE
     assert equal == (dark, dark) and isinstance(bright, int) and bright >= dark + 15
 
 

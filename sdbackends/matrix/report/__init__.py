@@ -1,6 +1,6 @@
 """The report: runs of one or many machines in; report.html, report.md and report.csv out.
 
-`rows` makes one row a cell with its figures; `overview`, `charts`, `scatter` and `pictures` group
+`rows` makes one row a cell with its figures; `overview`, `charts`, `scatter` and `thumbnails` group
 them for the page; `templates/` holds how it looks. The page needs no network and no other file;
 report.md shows pictures.webp, because a forge shows no pictures that stand in the text.
 """
@@ -43,7 +43,7 @@ def write(
         UsageError: a document has no place for the table, or something cannot be written.
     """
     try:
-        from sdbackends.matrix.report import contact_sheet, csv_table, page, thumbnails
+        from sdbackends.matrix.report import csv_table, page, thumbnails
         from sdbackends.matrix.report.rows import rows
     except ModuleNotFoundError as error:
         fix = pip_install("sdbackends[matrix]")
@@ -58,7 +58,7 @@ def write(
         written.csv: csv_table.csv_text(shown),
     }
     if drawn:
-        files[folder / _SHEET] = contact_sheet.webp(drawn)
+        files[folder / _SHEET] = thumbnails.webp(drawn)
     for path in into:
         details = document.link(written.markdown, path.parent)
         files[path] = document.with_table(page.short(shown, details), path)

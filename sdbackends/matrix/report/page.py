@@ -16,6 +16,7 @@ import jinja2
 from markupsafe import Markup
 
 from sdbackends._version import __version__
+from sdbackends.matrix import difference_map
 from sdbackends.matrix.report import charts, details, embed, format, overview, scatter, thumbnails
 from sdbackends.matrix.report.rows import Row, device_of
 from sdbackends.matrix.results import Run
@@ -69,7 +70,7 @@ def html(rows: Sequence[Row], sheets: Sequence[thumbnails.Sheet]) -> str:
             sheets=sheets,
             sections=sections,
             plot=scatter.plot(rows),
-            map_colours=thumbnails.MAP_COLOURS,
+            map_colours=difference_map.COLOURS,
         )
     )
 

@@ -1,15 +1,14 @@
-"""The contact sheet's pictures: thumbnails and difference maps.
+"""The report's pictures: thumbnails and difference maps of its rows.
 
-A picture file and the reference's come in; small pictures go out, and for the page `data:` URIs,
-so that it needs no other file. Differences are taken at full size; only then is the map made
-small, keeping the largest difference of each spot, so that a single wrong pixel stays visible.
+A picture file and the reference's come in; small pictures go out: for the page as `data:` URIs, so
+that it needs no other file, and for report.md as one contact sheet, a WebP, because a forge shows
+no `data:` pictures.
 """
 
 from __future__ import annotations
 
 import base64
 import io
-import math
 import os
 import stat
 from collections.abc import Sequence
@@ -17,16 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from PIL import Image, ImageChops, ImageFilter, ImageOps
+from PIL import Image
 
+from sdbackends.matrix import contact_sheet
+from sdbackends.matrix.difference_map import EDGE, difference_map
+from sdbackends.matrix.report import format
 from sdbackends.matrix.report.rows import Row, reference_of
 from sdbackends.matrix.results import Cell
 
-EDGE = 192
-#: Black to yellow over red, of equal steps to the eye; told apart without colour too.
-MAP_COLOURS = ("#000004", "#bb3754", "#fcffa4")
-#: 1/255 must be seen beside 255/255, so the scale is logarithmic.
-_LOGARITHMIC = [round(255 * math.log2(1 + value) / 8) for value in range(256)]
+#: Of report.md's sheet.
+_LAYOUT = contact_sheet.Layout(edge=128, map_edge=128, across=4)
 
 
 @dataclass(frozen=True)
@@ -61,6 +60,54 @@ def tiles(rows: Sequence[Row]) -> list[Tile]:
     return [_tile(row, rows) for row in rows if row.result.picture]
 
 
+def webp(sheets: Sequence[Sheet]) -> bytes:
+    """Draw all `sheets` into one WebP."""
+    sections = [
+        contact_sheet.Section(_title(one), tuple(map(_captioned, one.tiles))) for one in sheets
+    ]
+    file = io.BytesIO()
+    contact_sheet.draw(sections, _LAYOUT).save(file, "WEBP", quality=82)
+    return file.getvalue()
+
+
+def data(picture: Image.Image) -> str:
+    """As a `data:` URI: small pictures and maps to the pixel, thumbnails in few bytes."""
+    file = io.BytesIO()
+    if picture.mode == "RGB" and max(picture.size) >= EDGE:
+        picture.save(file, "WEBP", quality=80)
+        kind = "webp"
+    else:
+        picture.save(file, "PNG", optimize=True)
+        kind = "png"
+    return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def _title(sheet: Sheet) -> str:
+    work = format.work(sheet.cell).replace("×", "x")  # Pillow's own font lacks it
+    return f"{sheet.cell.pipeline} on {sheet.place}: {work}"
+
+
+def _captioned(tile: Tile) -> contact_sheet.Tile:
+    """The tile with the words of the page's sheet under it."""
+    cell = tile.row.cell
+    return contact_sheet.Tile(
+        f"{cell.backend} {cell.precision}: {tile.row.outcome}",
+        (_how_far(tile),),
+        tile.picture,
+        tile.difference,
+        "the reference" if tile.is_reference else tile.lacks,
+        marked=tile.row.state == "wrong",
+    )
+
+
+def _how_far(tile: Tile) -> str:
+    agreement = tile.row.result.agreement
+    if agreement is None or agreement.image_max is None or tile.is_reference:
+        return ""
+    text = f"max {agreement.image_max}/255, {format.decibels(agreement.psnr)}"
+    return text if agreement.ssim is None else f"{text}, SSIM {agreement.ssim:.4f}"
+
+
 def _tile(row: Row, rows: Sequence[Row]) -> Tile:
     reference = reference_of(row, rows)
     picture = _open(row)
@@ -76,27 +123,10 @@ def _tile(row: Row, rows: Sequence[Row]) -> Tile:
     return Tile(row, _small(picture), difference_map(picture, other))
 
 
-def difference_map(first: Image.Image, second: Image.Image) -> Image.Image:
-    """The largest difference of the three colours, spot by spot, from black (equal) to yellow."""
-    red, green, blue = ImageChops.difference(first, second).split()
-    largest = ImageChops.lighter(ImageChops.lighter(red, green), blue)
-    while max(largest.size) > EDGE:
-        largest = largest.filter(ImageFilter.MaxFilter(3)).reduce(2)
-    coloured = largest.point(_LOGARITHMIC)
-    coloured.putpalette(_palette())  # 256 colours: a third of the bytes of RGB
-    return coloured
-
-
 def _small(picture: Image.Image) -> Image.Image:
     small = picture.copy()
     small.thumbnail((EDGE, EDGE))  # never larger than it was
     return small
-
-
-def _palette() -> bytes:
-    black, mid, white = MAP_COLOURS
-    greys = Image.frombytes("L", (256, 1), bytes(range(256)))
-    return ImageOps.colorize(greys, black=black, mid=mid, white=white).tobytes()
 
 
 def _open(row: Row) -> Image.Image | None:
@@ -130,15 +160,3 @@ def _inside(path: Path, folder: Path) -> IO[bytes]:
         file.close()
         raise FileNotFoundError(f"{path} is no plain file")
     return file
-
-
-def data(picture: Image.Image) -> str:
-    """As a `data:` URI: small pictures and maps to the pixel, thumbnails in few bytes."""
-    file = io.BytesIO()
-    if picture.mode == "RGB" and max(picture.size) >= EDGE:
-        picture.save(file, "WEBP", quality=80)
-        kind = "webp"
-    else:
-        picture.save(file, "PNG", optimize=True)
-        kind = "png"
-    return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
