@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 from PIL import Image
@@ -110,7 +111,7 @@ def draw(
     cells = plan.cells(matrix)
     pace = EtaEstimator()
     finished: list[Drawn] = []
-    with CellRunner(matrix, quick=False) as runner:
+    with closing(CellRunner(matrix, quick=False)) as runner:
         for place, cell in enumerate(cells):
             doing(f"{cell.pipeline} on {cell.backend}{pace.words(cells[place:])}")
             result = runner.measure(cell)
