@@ -1,8 +1,8 @@
 """What lies in the cache directory, and how it is emptied.
 
-Each kind of entry has a folder of its own: `captures/`, one named as each engine, and `own/` for
-engines of the user's. Nothing but these folders is counted or removed: `SD_CACHE_DIR` may be a
-folder that holds other things too.
+Each kind of entry has a folder of its own: `captures/`, one named as each engine, `own/` for
+engines of the user's, and `names/` for what OneFlow has (`sd-mock --check`). Nothing but these
+folders is counted or removed: `SD_CACHE_DIR` may be a folder that holds other things too.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from sdbackends.engines import ENGINES
 from sdbackends.errors import NotClearedError
 
-KINDS = ("captures", *ENGINES, "own")
+KINDS = ("captures", *ENGINES, "own", "names")
 
 
 @dataclass(frozen=True)

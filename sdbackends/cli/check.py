@@ -1,17 +1,17 @@
-"""What `sd-mock --check` does: the check with its progress, and its answer on stdout."""
+"""What `sd-mock --check` does: the check, and its answer on stdout."""
 
 from __future__ import annotations
 
 import json
 import sys
-import time
 from pathlib import Path
 
+from sdbackends import log
 from sdbackends.oneflow_host.check import check, report
-from sdbackends.oneflow_host.check.oneflow_query import OneFlowOracle
-
-#: How long a check may take before it says what it does, in seconds.
-_PATIENCE = 2.0
+from sdbackends.oneflow_host.name_list import NameList
+from sdbackends.oneflow_host.name_list_query import name_list
+from sdbackends.runtime.cache_folder import open_folder
+from sdbackends.settings import Settings
 
 
 def run(script: Path, *, everything: bool, as_json: bool) -> int:
@@ -21,37 +21,20 @@ def run(script: Path, *, everything: bool, as_json: bool) -> int:
         UsageError: there is no such file, or it is not Python.
         BackendNotReadyError: OneFlow cannot be asked.
     """
-    progress = _Progress()
-    try:
-        done = check(script, OneFlowOracle, progress=progress.says)
-    finally:
-        progress.clear()
+    done = check(script, _names)
     if as_json:
         record = report.as_json(done)
-        sys.stdout.write(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(record, indent=2, ensure_ascii=False, default=str) + "\n")
     else:
         sys.stdout.write(report.as_text(done, everything=everything))
     return 0 if done.clean else 1
 
 
-class _Progress:
-    """A line on stderr where the check takes long; on a terminal one that counts."""
+def _names() -> NameList:
+    settings = Settings.from_environment()
+    log.set_level(settings.log)
+    return name_list(open_folder(settings, "names"), _say)
 
-    def __init__(self) -> None:
-        self.due = time.monotonic() + _PATIENCE
-        self.shown = False
 
-    def says(self, files: int) -> None:
-        terminal = sys.stderr.isatty()
-        if time.monotonic() < self.due or (self.shown and not terminal):
-            return
-        self.shown, self.due = True, time.monotonic() + 0.1
-        end = "" if terminal else "\n"
-        start = "\r" if terminal else ""
-        words = f"sd-mock: reading what the script imports: {files} files …"
-        sys.stderr.write(f"{start}{words}{end}")
-        sys.stderr.flush()
-
-    def clear(self) -> None:
-        if self.shown and sys.stderr.isatty():
-            sys.stderr.write("\r\033[K")
+def _say(python: Path) -> None:
+    log.note(f"asking OneFlow which names it has ({python}); later checks know …")

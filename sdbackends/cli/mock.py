@@ -37,12 +37,12 @@ def sd_mock(
         Path | None,
         typer.Option(
             metavar="SCRIPT",
-            help="List the torch names that a script and its imports use and OneFlow lacks.",
+            help="List the torch names that a script and its local modules use and OneFlow lacks.",
             show_default=False,
         ),
     ] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="With --check: those inside libraries too.")
+        bool, typer.Option("--all", help="With --check: those that hasattr or try guards too.")
     ] = False,
     status: Annotated[
         bool, typer.Option("--status", help="Say what this shell's scripts run on, and why.")
@@ -71,10 +71,11 @@ def sd_mock(
     eval "$(sd-mock oneflow-host)"     `import torch` is OneFlow from here on
     python your_script.py
 
-    --check runs nothing and takes seconds. It reads the script, your own modules, and those files
-    of the libraries of this Python (diffusers, transformers, …) that would be imported. It lists,
-    by file and line, what your own files lack and what stops the import of a library. --all adds
-    what libraries use inside functions or only mention, and what a hasattr or a try guards.
+    --check runs nothing and takes less than a second, the first time a few: OneFlow is asked which
+    names it has, and the answer is kept. It reads the script and the local modules that it imports:
+    those in the script's folder, below it, or in a folder that PYTHONPATH names. What is installed
+    (site-packages, editable too) and the standard library are not read. It lists by file and line
+    what they lack; --all adds what a hasattr or a try guards.
     Methods are known where something is a tensor for sure: torch.Tensor.x, torch.randn(…).x(),
     an argument that is annotated torch.Tensor. Not seen: other methods, which arguments a function
     takes, names that are computed in a run. Exit code 0: nothing is listed; 1: something is;

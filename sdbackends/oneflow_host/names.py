@@ -19,7 +19,7 @@ from sdbackends.oneflow_host.placeholders import PLACEHOLDERS
 from sdbackends.oneflow_host.reasons import WITHHELD, reason
 
 #: OneFlow's modules that mean what torch means by that name; with what stands below them, "*".
-_SHARED = (
+SHARED = (
     "torch", "torch.amp", "torch.autograd", "torch.autograd.graph", "torch.backends",
     "torch.backends.cudnn", "torch.cuda", "torch.cuda.amp", "torch.distributions.*", "torch.linalg",
     "torch.multiprocessing", "torch.nn", "torch.nn.functional", "torch.nn.init",
@@ -27,6 +27,9 @@ _SHARED = (
     "torch.optim.*", "torch.profiler", "torch.utils", "torch.utils.checkpoint",
     "torch.utils.data.*",
 )  # fmt: skip
+
+#: How the reason begins where a name can be imported and mentioned, and raises only when used.
+PLACEHOLDER = "a placeholder"
 
 
 class NotThereError(LookupError):
@@ -38,10 +41,13 @@ def lacking(dotted: str) -> str | None:
     try:
         find(dotted)
     except NotThereError as error:
-        return (
-            f"a placeholder: raises when used ({error})" if dotted in PLACEHOLDERS else str(error)
-        )
+        return in_words(dotted, str(error))
     return None
+
+
+def in_words(dotted: str, why: str) -> str:
+    """Why a name is lacking; of a placeholder, that it can be mentioned."""
+    return f"{PLACEHOLDER}: raises when used ({why})" if dotted in PLACEHOLDERS else why
 
 
 def find(dotted: str) -> Any:
@@ -102,9 +108,9 @@ def is_hollow(dotted: str) -> bool:
 @cache
 def oneflow_module(dotted: str) -> ModuleType | None:
     """OneFlow's own module behind the dressed one, where it means the same."""
-    shared = dotted in _SHARED or any(
+    shared = dotted in SHARED or any(
         pattern.endswith(".*") and (dotted == pattern[:-2] or dotted.startswith(pattern[:-1]))
-        for pattern in _SHARED
+        for pattern in SHARED
     )
     if not shared or dotted in WITHHELD:
         return None
@@ -124,17 +130,38 @@ def _placeholder_modules() -> frozenset[str]:
     return frozenset(parents)
 
 
+def attributes(owner: Any) -> set[str]:
+    """The names that `find` finds below a member of a module."""
+    found = {*dir(owner), *dir(type(owner))}
+    return {*_laid(owner), *(name for name in found if _is_there(owner, name))}
+
+
+def _is_there(owner: Any, name: str) -> bool:
+    try:
+        return hasattr(owner, name)
+    except Exception:  # a property that this one value has no answer for
+        return True
+
+
 def _attribute(owner: Any, name: str, dotted: str) -> Any:
     """`owner.name` for a class of OneFlow, as it is while the host's additions are laid."""
-    import oneflow
-
-    laid = {oneflow.Tensor: registry.TENSOR, oneflow.nn.Module: registry.MODULE}
-    for base in owner.__mro__ if isinstance(owner, type) else ():
-        if name in laid.get(base, ()):
-            return laid[base][name]
+    laid = _laid(owner)
+    if name in laid:
+        return laid[name]
     if not hasattr(owner, name):
         raise NotThereError(reason(dotted))
     return getattr(owner, name)
+
+
+def _laid(owner: Any) -> dict[str, Any]:
+    """What the host adds to a class of OneFlow; the first base that has a name wins."""
+    import oneflow
+
+    laid = {oneflow.Tensor: registry.TENSOR, oneflow.nn.Module: registry.MODULE}
+    found: dict[str, Any] = {}
+    for base in reversed(owner.__mro__ if isinstance(owner, type) else ()):
+        found |= laid.get(base, {})
+    return found
 
 
 def _main() -> None:

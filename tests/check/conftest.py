@@ -1,36 +1,35 @@
-"""Scripts and packages in a folder, and an oracle that lacks every name with `gone` in it."""
+"""Scripts and packages in a folder, and a OneFlow that lacks every name with `gone` in it."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from sdbackends.oneflow_host.check import check
-from sdbackends.oneflow_host.check.findings import Finding
-from sdbackends.oneflow_host.check.oneflow_query import Answer
+from sdbackends.oneflow_host.check.finding import Finding
 from sdbackends.oneflow_host.check.report import Report
+from sdbackends.oneflow_host.name_list import NameList
 
 
-class FakeOracle:
+class FakeNames:
     """Lacks what is called `gone…`, and what stands below that."""
 
-    def __init__(self) -> None:
-        self.asked: list[str] = []
+    oneflow, python = "0.9.0", "3.10.13"
 
-    def ask(self, names: list[str]) -> Answer:
-        self.asked = names
-        lacking = {name: f"no {name}" for name in names if "gone" in name}
-        return Answer(lacking, oneflow="0.9.0", python="3.10.13", is_here=False)
+    def lacking(self, dotted: str) -> str | None:
+        return f"no {dotted}" if "gone" in dotted else None
 
 
-@contextmanager
-def fake_oracle() -> Iterator[FakeOracle]:
-    yield FakeOracle()
+#: What a small OneFlow has.
+SMALL = NameList(
+    modules={"torch": {"Tensor": 0}, "torch.nn": {"Linear": 1}},
+    attributes=[["to"], []],
+    oneflow="0.9.0",
+    python="3.10.13",
+)
 
 
 @dataclass(frozen=True)
@@ -50,22 +49,12 @@ class Project:
         return path
 
     def library(self, name: str, text: str) -> Path:
-        """A file of an installed package whose metadata names torch."""
-        package = name.partition("/")[0]
-        self.write(
-            f"site-packages/{package}-1.2.dist-info/METADATA",
-            f"""\
-            Metadata-Version: 2.1
-            Name: {package}
-            Version: 1.2
-            Requires-Dist: torch>=2; extra == "torch"
-            """,
-        )
+        """A file of an installed package."""
         return self.write(f"site-packages/{name}", text)
 
     def check(self, text: str) -> Report:
         script = self.write("script.py", text)
-        return check(script, fake_oracle, path=[str(self.site)])
+        return check(script, FakeNames, path=[str(self.site)])
 
     def own(self, text: str) -> list[tuple[int, str]]:
         """Line and name of what the script and its own modules lack."""

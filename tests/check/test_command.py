@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from sdbackends.cli import check, sd_mock
-from sdbackends.errors import BackendNotReadyError
-from sdbackends.oneflow_host.check import oneflow_query
-from sdbackends.oneflow_host.check.oneflow_query import OneFlowOracle
-from tests.check.conftest import Project, fake_oracle
+from sdbackends.oneflow_host import name_list_query
+from sdbackends.oneflow_host.kept_name_lists import MadeFrom
+from tests.check.conftest import SMALL, FakeNames, Project
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -24,7 +23,7 @@ def command(
 ) -> object:
     """Runs `sd-mock` with these words in the project's folder: (code, stdout, stderr)."""
     monkeypatch.chdir(project.folder)
-    monkeypatch.setattr(check, "OneFlowOracle", fake_oracle)
+    monkeypatch.setattr(check, "_names", FakeNames)
     monkeypatch.syspath_prepend(str(project.site))
 
     def run(*words: str) -> tuple[object, str, str]:
@@ -59,17 +58,21 @@ def test_file_line_name_and_why(project: Project, command) -> None:
     assert "2 names in your own files" in out
 
 
-def test_libraries_are_counted_and_listed_on_demand(project: Project, command) -> None:
-    project.library("lib/__init__.py", "import torch\ndef f():\n    torch.gone()\ntorch.x.gone()")
-    project.write("script.py", "import lib, torch\nhasattr(torch, 'gone') and torch.gone()")
+def test_what_is_guarded_is_counted_and_listed_on_demand(project: Project, command) -> None:
+    project.write("script.py", "import torch\nhasattr(torch, 'gone') and torch.gone()")
     code, out, _ = command("--check", "script.py")
-    listed = [line for line in out.splitlines() if ": torch." in line]
-    assert code == 1
-    assert listed == [f"{Path('site-packages/lib/__init__.py')}:4: torch.x.gone — no torch.x.gone"]
-    assert "1 name inside libraries" in out and "1 name guarded" in out and "lib 1.2" in out
-    assert f"those of this Python {sys.version.split()[0]}" in out
+    assert code == 0
+    assert ": torch." not in out and "1 name guarded" in out and "--all" in out
     everything = command("--check", "script.py", "--all")[1]
-    assert len([line for line in everything.splitlines() if ": torch." in line]) == 3
+    assert len([line for line in everything.splitlines() if ": torch." in line]) == 1
+
+
+def test_what_is_installed_is_said_not_to_be_read(project: Project, command) -> None:
+    project.library("lib/__init__.py", "from torch import gone")
+    project.write("script.py", "import lib")
+    code, out, _ = command("--check", "script.py")
+    assert code == 0
+    assert "Installed, and not read: lib." in out and "sdbackends doctor oneflow-host" in out
 
 
 def test_json_holds_all_of_it(project: Project, command) -> None:
@@ -79,7 +82,7 @@ def test_json_holds_all_of_it(project: Project, command) -> None:
     code, out, _ = command("--check", "script.py", "--json")
     record = json.loads(out)
     assert code == 1
-    assert record["counts"] == {"own": 1, "stops": 0, "inside": 0, "guarded": 1}
+    assert record["counts"] == {"own": 1, "guarded": 1}
     assert [(name["line"], name["weight"]) for name in record["names"]] == [
         (3, "guarded"),
         (4, "own"),
@@ -118,42 +121,34 @@ def test_words_that_do_not_go_together(command, words: list[str]) -> None:
     assert "fix:" in err
 
 
-def test_a_check_that_takes_long_says_so_once(
-    project: Project, command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(check, "_PATIENCE", -1.0)
-    project.write("mine.py", "")
-    project.write("script.py", "import mine")
-    code, out, err = command("--check", "script.py")
-    assert (code, err) == (0, "sd-mock: reading what the script imports: 1 files …\n")
-    assert "…" not in out
-
-
 def test_the_host_may_be_named(project: Project, command) -> None:
     project.write("script.py", "")
     assert command("--check", "script.py", "oneflow-host")[0] == 0
 
 
-def test_without_oneflow_the_fix_is_said(
-    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_what_is_no_script_is_said_before_oneflow_is_asked(
+    command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SD_ENV_DIR", str(tmp_path / "none"))
-    monkeypatch.setattr(oneflow_query, "importable", lambda module: False)
-    with pytest.raises(BackendNotReadyError, match="sdbackends env create oneflow"):
-        OneFlowOracle()
+    monkeypatch.setattr(check, "_names", lambda: pytest.fail("asked"))
+    assert command("--check", "absent.py")[0] == 2
 
 
-def test_a_python_that_gives_no_answer_is_named() -> None:
-    # This one has no oneflow.
-    with OneFlowOracle(Path(sys.executable)) as asked, pytest.raises(BackendNotReadyError) as error:
-        asked.ask(["torch.nn"])
-    assert sys.executable in str(error.value) and "oneflow" in error.value.why
-
-
-def test_no_process_is_left_behind() -> None:
-    with OneFlowOracle(Path(sys.executable)) as asked:
-        assert asked.process.poll() is None
-    assert asked.process.returncode is not None
+def test_asking_is_said_and_kept(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command
+) -> None:
+    monkeypatch.undo()
+    asked = []
+    made_from = MadeFrom(Path(sys.executable), "0.9.0")
+    monkeypatch.chdir(project.folder)
+    monkeypatch.setenv("SD_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(name_list_query, "find_oneflow", lambda: made_from)
+    monkeypatch.setattr(name_list_query, "ask", lambda python: asked.append(python) or SMALL)
+    project.write("script.py", "import torch\ntorch.nn.gone")
+    code, out, err = command("--check", "script.py")
+    assert code == 1 and "script.py:2: torch.nn.gone" in out
+    assert err.startswith("sdbackends: asking OneFlow which names it has")
+    assert command("--check", "script.py") == (code, out, "")
+    assert asked == [made_from.python]
 
 
 def test_the_shell_text_pays_nothing_for_it() -> None:

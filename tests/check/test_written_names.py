@@ -7,10 +7,20 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdbackends.oneflow_host.check.reader import read
-from sdbackends.oneflow_host.check.visitor import World
+from sdbackends.oneflow_host.check.local_modules import LocalModules
+from sdbackends.oneflow_host.check.program import Program, parse
+from sdbackends.oneflow_host.check.reader import walk
+from tests.check.conftest import FakeNames
 
-WORLD = World(lambda package: "torch" if package == "torch" else "other", lambda package: None)
+FILE = Path("module.py")
+
+
+class NoNames(FakeNames):
+    """Lacks everything."""
+
+    def lacking(self, dotted: str) -> str | None:
+        return "no"
+
 
 names = st.lists(
     st.sampled_from(["nn", "fft", "cuda", "amp", "x1", "Module", "functional", "_C"]),
@@ -58,7 +68,7 @@ def test_found_in_its_line(written: list[tuple[tuple[str, int], str]], head: str
     for (shape, before), name in written:
         expected.add((name, len(lines) + before + 1))
         lines += shape.format(name).splitlines()
-    text = "\n".join(lines).encode()
-    source = read(text, Path("module.py"), "module", WORLD)
-    found = {(use.name, use.line) for use in source.uses if use.name != "torch.nn" or use.line > 1}
+    program = Program(NoNames(), LocalModules(Path("nowhere"), []), walk)
+    program.run(FILE, parse("\n".join(lines).encode(), FILE))
+    found = {(use.name, use.line) for use in program.findings.values() if use.line > 1}
     assert found == expected

@@ -3,90 +3,114 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-from sdbackends.oneflow_host.check.model import After, Condition, Guards, Rescue, Tried
 from sdbackends.oneflow_host.check.try_blocks import caught, suppressed
-from sdbackends.oneflow_host.check.visitor import Walk, lasting
-
-#: A `try` may fail for reasons that have nothing to do with torch.
-_FAILS = Condition("the try before it fails")
+from sdbackends.oneflow_host.check.walk import Walk
 
 
 class Branches(Walk):
-    """One method for each kind of node."""
-
-    def if_(self, node: ast.If) -> None:
+    def visit_if(self, node: ast.If) -> None:
         self.visit(node.test)
-        test = self.test(node.test)
-        self.branch(node.body, test.true)
-        self.branch(node.orelse, test.false)
+        for wanted, statements in ((True, node.body), (False, node.orelse)):
+            with self._where(node.test, wanted) as is_read:
+                self.branch(statements if is_read else ())
 
-    def conditional(self, node: ast.IfExp) -> None:
+    def visit_ifexp(self, node: ast.IfExp) -> None:
         self.visit(node.test)
-        test = self.test(node.test)
-        for value, guards in ((node.body, test.true), (node.orelse, test.false)):
-            if guards is not None:
-                with self.under(guards):
-                    self.visit(value)
+        for wanted, value in ((True, node.body), (False, node.orelse)):
+            with self._where(node.test, wanted) as is_read:
+                self.look(value if is_read else None)
 
-    def and_or(self, node: ast.BoolOp) -> None:
+    def visit_boolop(self, node: ast.BoolOp) -> None:
         """`hasattr(torch, "x") and torch.x()`: each part is reached through those before it."""
-        known: Guards = ()
+        goes_on = isinstance(node.op, ast.And)
+        before = self.harmless
         for value in node.values:
-            with self.under(known):
-                self.visit(value)
-            test = self.test(value)
-            guards = test.true if isinstance(node.op, ast.And) else test.false
-            if guards is None:
-                return
-            known += lasting(guards)
+            self.visit(value)
+            known = self.known(value)
+            if known is not None and known.value is not goes_on:
+                if not known.why:
+                    break
+                self.harmless = self.harmless or f"guarded: {known.why}"
+        self.harmless = before
 
-    def try_(self, node: ast.Try) -> None:
-        found = caught(node.handlers)
-        self.blocks += 1
-        block = self.blocks
-        self.branches += 1
-        tried = (Tried(block, found.imports, found.attributes),) if found else ()
-        self.body(node.body, tried)
-        otherwise = Rescue(block) if self._is_about_torch(node.body) else _FAILS
-        for handler in node.handlers:
-            with self.under((otherwise,)):
+    def visit_try(self, node: ast.Try) -> None:
+        attempt = caught(node.handlers)
+        with self.attempt(attempt):
+            self.branch(node.body)
+        harmless = condition = ""
+        if not attempt.failed:
+            # A `try` may fail for reasons that have nothing to do with torch.
+            if self._is_about_torch(node.body):
+                harmless = "guarded: only if the try before it fails"
+            else:
+                condition = "the try before it fails"
+        with self.under(harmless, condition):
+            for handler in node.handlers:
                 self.visit(handler)
-        self.body(node.orelse, (After(block),) if found else ())
-        self.branches -= 1
+        with self.attempt(attempt):
+            self.branch(node.orelse)
         self.body(node.finalbody)
 
-    def with_(self, node: ast.With | ast.AsyncWith) -> None:
+    visit_trystar = visit_try  # `except*`, since Python 3.11
+
+    def visit_excepthandler(self, node: ast.ExceptHandler) -> None:
+        self.look(node.type)
+        if node.name:
+            self.bind(node.name)
+        self.branch(node.body)
+
+    def visit_with(self, node: ast.With | ast.AsyncWith) -> None:
         for item in node.items:
-            self.visit(item.context_expr)
-            if item.optional_vars is not None:
-                self.visit(item.optional_vars)
-        found = suppressed(node.items)
-        self.blocks += bool(found)
-        tried = (Tried(self.blocks, found.imports, found.attributes),) if found else ()
-        self.body(node.body, tried)
+            self.visit(item)
+        with self.attempt(suppressed(node.items)):
+            self.body(node.body)
 
-    def for_(self, node: ast.For | ast.AsyncFor) -> None:
-        self.visit(node.iter)
-        self.visit(node.target)
-        self.branch([*node.body, *node.orelse], ())
+    visit_asyncwith = visit_with
 
-    def while_(self, node: ast.While) -> None:
+    def visit_for(self, node: ast.For | ast.AsyncFor) -> None:
+        self.look(node.iter, node.target)
+        self.branch([*node.body, *node.orelse])
+
+    visit_asyncfor = visit_for
+
+    def visit_while(self, node: ast.While) -> None:
         self.visit(node.test)
-        self.branch([*node.body, *node.orelse], ())
+        self.branch([*node.body, *node.orelse])
 
-    def _is_about_torch(self, body: Iterable[ast.stmt]) -> bool:
+    @contextmanager
+    def _where(self, test: ast.expr, wanted: bool) -> Iterator[bool]:
+        """Where `test` says `wanted`; False for a branch that is for nobody's run."""
+        known = self.known(test)
+        if known is None:
+            with self.under(condition=_words(test, wanted)):
+                yield True
+        elif known.value is wanted:
+            yield True
+        else:
+            with self.under(f"guarded: {known.why}"):
+                yield bool(known.why)
+
+    def _is_about_torch(self, body: Sequence[ast.stmt]) -> bool:
         """Whether nothing but a missing name of torch can make these statements fail."""
-        for statement in body:
-            if isinstance(statement, ast.Import):
-                modules = [alias.name for alias in statement.names]
-            elif isinstance(statement, ast.ImportFrom):
-                modules = [statement.module or ""]
-            elif isinstance(statement, ast.Assign | ast.Expr):
-                modules = self.dotted(statement.value)
-            else:
+        return all(map(self._is_of_torch, body))
+
+    def _is_of_torch(self, statement: ast.stmt) -> bool:
+        match statement:
+            case ast.Import(names=aliases):
+                modules = [alias.name for alias in aliases]
+            case ast.ImportFrom(module=module):
+                modules = [module or ""]
+            case ast.Assign(value=value) | ast.Expr(value=value):
+                modules = [found.name for found in self.values(value)]
+            case _:
                 return isinstance(statement, ast.Pass)
-            if not modules or any(name.partition(".")[0] != "torch" for name in modules):
-                return False
-        return True
+        return bool(modules) and all(name.partition(".")[0] == "torch" for name in modules)
+
+
+def _words(test: ast.expr, wanted: bool) -> str:
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        return _words(test.operand, not wanted)
+    return ast.unparse(test) if wanted else f"not {ast.unparse(test)}"

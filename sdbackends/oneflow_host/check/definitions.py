@@ -3,88 +3,65 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
-from functools import partial
 
-from sdbackends.oneflow_host.check.model import Guards, Tried
-from sdbackends.oneflow_host.check.resolve import annotated
 from sdbackends.oneflow_host.check.scope import Bound, Scope
-from sdbackends.oneflow_host.check.visitor import Walk
-
-COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+from sdbackends.oneflow_host.check.walk import Walk
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 _Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 
 
 class Definitions(Walk):
-    """One method for each kind of node."""
-
-    def class_(self, node: ast.ClassDef) -> None:
-        self._decorators(node.decorator_list)
-        for base in (*node.bases, *(word.value for word in node.keywords)):
-            self.visit(base)
+    def visit_classdef(self, node: ast.ClassDef) -> None:
+        self.look(*node.decorator_list, *node.bases, *node.keywords)
         self.bind(node.name)
-        name = f"{self.qualname}{node.name}."
-        with self.inside(Scope(self.scope, is_class=True), self.function, name):
+        scope = Scope(self.scope, is_class=True)
+        with self.inside(scope, self.function, f"{self.qualname}{node.name}."):
             self.body(node.body)
 
-    def function_(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-        self._decorators(node.decorator_list)
+    def visit_functiondef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        self.look(*node.decorator_list)
         self._arguments(node.args)
         if not self.postponed:
-            self.visit(node.returns)
+            self.look(node.returns)
         self.bind(node.name)
-        self._later(node, f"{self.qualname}{node.name}")
+        self._later(node, node.body, f"{self.qualname}{node.name}")
 
-    def lambda_(self, node: ast.Lambda) -> None:
+    visit_asyncfunctiondef = visit_functiondef
+
+    def visit_lambda(self, node: ast.Lambda) -> None:
         self._arguments(node.args)
-        self._later(node, f"{self.qualname}<lambda>")
+        self._later(node, [ast.Expr(node.body)], f"{self.qualname}<lambda>")
 
     def comprehension(self, node: _Comprehension) -> None:
         with self.inside(Scope(self.scope), self.function, self.qualname):
             for part in node.generators:
-                self.visit(part.iter)
-                self.visit(part.target)
-                for test in part.ifs:
-                    self.visit(test)
-            if isinstance(node, ast.DictComp):
-                self.visit(node.key)
-                self.visit(node.value)
-            else:
-                self.visit(node.elt)
+                self.look(part.iter, part.target, *part.ifs)
+            self.look(*([node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]))
 
-    def _decorators(self, decorators: Sequence[ast.expr]) -> None:
-        for decorator in decorators:
-            if isinstance(decorator, ast.Name):
-                self.calls_function(decorator.id)
-            self.visit(decorator)
+    visit_listcomp = visit_setcomp = visit_dictcomp = visit_generatorexp = comprehension
 
     def _arguments(self, arguments: ast.arguments) -> None:
         """What is evaluated where the function is defined: defaults and annotations."""
-        for default in (*arguments.defaults, *arguments.kw_defaults):
-            self.visit(default)
+        self.look(*arguments.defaults, *arguments.kw_defaults)
         if not self.postponed:
-            for argument in _all_arguments(arguments):
-                self.visit(argument.annotation)
+            self.look(*(argument.annotation for argument in _all_arguments(arguments)))
 
-    def _later(self, node: _Function, qualname: str) -> None:
-        """Walk a function's body once the module has been walked: that is what it will see."""
-        # No exception at the time of the call is caught by a `try` around the definition.
-        guards = tuple(guard for guard in self.guards if not isinstance(guard, Tried))
+    def _later(self, node: _Function, body: list[ast.stmt], qualname: str) -> None:
+        """Walk a function's body once the modules have been walked: that is what it will see."""
+        harmless, conditions = self.unreached(), self.conditions
         outer = self.scope.around_functions()
         scope = Scope(outer)
         for argument in _all_arguments(node.args):
-            found = annotated(argument.annotation, outer)
-            scope.bind(argument.arg, Bound(found), branch=False)
-        self.later.append(partial(self._function_body, node, scope, qualname, guards))
+            scope.bind(argument.arg, Bound(self.annotated(argument.annotation)))
 
-    def _function_body(self, node: _Function, scope: Scope, qualname: str, guards: Guards) -> None:
-        with self.inside(scope, qualname, f"{qualname}.<locals>."), self.under(guards):
-            if isinstance(node, ast.Lambda):
-                self.visit(node.body)
-            else:
-                self.body(node.body)
+        def walk() -> None:
+            # A `try` around the definition catches nothing at the time of a call.
+            self.harmless, self.conditions, self.tries, self.branches = harmless, conditions, (), 0
+            with self.inside(scope, qualname, f"{qualname}.<locals>."):
+                self.body(body)
+
+        self.program.later.append((self.module, walk))
 
 
 def _all_arguments(arguments: ast.arguments) -> list[ast.arg]:

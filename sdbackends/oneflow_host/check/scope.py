@@ -1,44 +1,48 @@
-"""Which names stand for which imported things, in the scopes of one file.
+"""What the names of a file stand for, in its scopes: module, class body, function, comprehension.
 
-A scope is a module, a class body, a function or a comprehension. `bind` is called in the order of
-the text, so a lookup sees the last word; where a branch binds a name again, both words hold.
+`bind` is called in the order in which Python would bind, so that a lookup sees the last word; where
+a branch binds a name again, both words hold.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sdbackends.oneflow_host.check.model import Guards
-
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """What a name stands for.
+class Value:
+    """A thing of torch, or a local module, by its dotted name.
 
-    `instance`: a value of the class `name`, known for its methods. `imported`: bound by an import,
-    not by an assignment.
+    `is_tensor`: an instance of torch.Tensor. `imported`: bound by an import, not an assignment.
     """
 
     name: str
-    guards: Guards = ()
-    instance: bool = False
+    is_tensor: bool = False
     imported: bool = False
+
+    @property
+    def of_torch(self) -> bool:
+        return self.name == "torch" or self.name.startswith("torch.")
+
+
+TENSOR = Value("torch.Tensor", is_tensor=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Flag:
-    """A name that holds the answer of a `hasattr`: what is known where it is true, or false."""
+class Known:
+    """The answer of a test; without `why` the other branch is never run, and not looked at."""
 
-    true: Guards
-    false: Guards
+    value: bool
+    why: str = ""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Bound:
-    """What is known of one name; no targets: something of its own, which shadows outer names."""
+    """What one name may stand for; no values: something of the file's own."""
 
-    targets: tuple[Target, ...] = ()
-    flag: Flag | None = None
+    values: tuple[Value, ...] = ()
+    #: The answer of a `hasattr` that the name holds.
+    known: Known | None = None
     #: `name = None`: a place kept for what comes later.
     is_none: bool = False
 
@@ -50,49 +54,40 @@ class Scope:
     outer: Scope | None = None
     is_class: bool = False
     names: dict[str, Bound] = field(default_factory=dict)
-    #: Names that `global` and `nonlocal` give to another scope.
+    #: Names that `global` gives to the module's scope.
     elsewhere: dict[str, Scope] = field(default_factory=dict)
 
     def lookup(self, name: str) -> Bound | None:
         scope: Scope | None = self
         while scope is not None:
-            bound = scope.names.get(name)
-            if bound is not None:
-                return bound
+            if name in scope.names:
+                return scope.names[name]
             scope = scope.outer
         return None
 
-    def bind(self, name: str, bound: Bound, *, branch: bool) -> None:
+    def bind(self, name: str, bound: Bound, *, branch: bool = False) -> None:
         """Bind `name`; in a `branch` what it stood for before may still hold."""
-        owner = self.elsewhere.get(name, self)
-        before = owner.names.get(name)
-        owner.names[name] = _either(before, bound) if branch and before is not None else bound
+        names = self.elsewhere.get(name, self).names
+        names[name] = _either(names[name], bound) if branch and name in names else bound
 
     def owns(self, name: str) -> bool:
-        """Whether the scope binds `name` itself, or has taken it over by `global`."""
         return name in self.names or name in self.elsewhere
 
     def around_functions(self) -> Scope:
         """Where a function defined here looks names up: class bodies are passed over."""
-        scope = self
-        while scope.is_class and scope.outer is not None:
-            scope = scope.outer
-        return scope
+        return self.outer.around_functions() if self.is_class and self.outer else self
 
     def outermost(self) -> Scope:
-        scope = self
-        while scope.outer is not None:
-            scope = scope.outer
-        return scope
+        return self.outer.outermost() if self.outer else self
 
 
 def _either(before: Bound, bound: Bound) -> Bound:
-    """What is known where a branch may have bound a name again.
+    """Both, where a branch may have bound a name again.
 
-    Of what is bound by assignment nothing is sure where the other way gives something unknown;
-    what is imported under a name stays what the name is for.
+    Of what is assigned nothing is sure where the other way gives something unknown; what is
+    imported under a name stays what the name is for.
     """
-    unknown = not (before.targets or before.is_none) or not (bound.targets or bound.is_none)
-    targets = dict.fromkeys((*before.targets, *bound.targets))
-    kept = tuple(target for target in targets if target.imported or not unknown)
-    return Bound(kept, bound.flag, before.is_none and bound.is_none)
+    unknown = any(not (way.values or way.is_none) for way in (before, bound))
+    values = dict.fromkeys((*before.values, *bound.values))
+    kept = tuple(value for value in values if value.imported or not unknown)
+    return Bound(kept, bound.known, before.is_none and bound.is_none)

@@ -1,12 +1,10 @@
-"""Which expressions are known to be a `torch.Tensor`, so that their methods can be checked too.
+"""Which calls are known to give a `torch.Tensor`, so that their methods can be checked too.
 
-Only what is certain without running anything: calls of torch's own creation functions, and methods
-that give a tensor again.
+Only what is certain without a run: torch's own creation functions, and methods that give a tensor
+again.
 """
 
 from __future__ import annotations
-
-TENSOR = "torch.Tensor"
 
 _CREATION = """
     arange as_tensor bernoulli cat concat empty empty_like eye from_numpy full full_like linspace
@@ -18,10 +16,9 @@ _KEEPING = """
     half int long log masked_fill permute pow repeat requires_grad_ reshape round sigmoid sin
     sqrt squeeze t tanh to transpose type_as unsqueeze view
 """
-
 _GIVES_TENSOR = frozenset(
     [f"torch.{name}" for name in _CREATION.split()]
-    + [f"{TENSOR}.{name}" for name in _KEEPING.split()]
+    + [f"torch.Tensor.{name}" for name in _KEEPING.split()]
 )
 
 
