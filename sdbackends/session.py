@@ -91,9 +91,9 @@ class Session:
                 assert _observer is not None, "observe_with() comes before a measured session"
                 self.listeners.add(_observer(self.settings.measure, self.patches))
             if self.settings.survey is not None:
-                from sdbackends.runtime.op_survey import Survey
+                from sdbackends.runtime.op_survey import OpSurvey
 
-                survey = Survey(self.settings.survey)
+                survey = OpSurvey(self.settings.survey)
                 self.listeners.add(survey)
                 strategy = survey.build
                 survey.keep_pictures_from_saving(self.patches)

@@ -1,7 +1,7 @@
 """What is wrong with this machine, backend by backend, and the command that fixes it.
 
-In come the names asked for; out goes a `Report`: plain data that the command prints or writes as
-JSON. Problems of one backend come from `backend_files.readiness`; the rest are troubles that no
+In come the names asked for; out goes a `DoctorReport`: plain data that the command prints or writes
+as JSON. Problems of one backend come from `backend_files.readiness`; the rest are troubles that no
 single backend owns: packages that look right and are not, a cache that cannot be written.
 """
 
@@ -32,7 +32,7 @@ class Diagnosis:
 
 
 @dataclass(frozen=True)
-class Report:
+class DoctorReport:
     """`machine` holds what is wrong beside the backends; it keeps none of them from running."""
 
     backends: tuple[Diagnosis, ...]
@@ -43,7 +43,7 @@ class Report:
     well: bool
 
 
-def examine(names: Sequence[str]) -> Report:
+def examine(names: Sequence[str]) -> DoctorReport:
     """Look at `names`, or at every backend when there are none.
 
     Raises:
@@ -57,7 +57,7 @@ def examine(names: Sequence[str]) -> Report:
         found.append(Diagnosis(backend.name, state.installed, state.reasons))
     ready = [not diagnosis.lacks for diagnosis in found]
     shell = shell_status.examine(os.environ)
-    return Report(tuple(found), troubles(), shell, all(ready) if names else any(ready))
+    return DoctorReport(tuple(found), troubles(), shell, all(ready) if names else any(ready))
 
 
 def troubles() -> tuple[MissingRequirement, ...]:

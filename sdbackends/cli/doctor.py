@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from sdbackends.catalog import shell_status
-from sdbackends.catalog.doctor import Report, examine
+from sdbackends.catalog.doctor import DoctorReport, examine
 from sdbackends.cli import options
 
 
@@ -36,7 +36,7 @@ def doctor(
     raise typer.Exit(0 if report.well else 1)
 
 
-def _print(report: Report) -> None:
+def _print(report: DoctorReport) -> None:
     for diagnosis in report.backends:
         mark = "needs help" if diagnosis.lacks else "ready"
         version = f" ({diagnosis.installed})" if diagnosis.installed else ""

@@ -21,7 +21,7 @@ from sdbackends.launch.start import Choices
 from sdbackends.utils import child_processes, termination
 
 if TYPE_CHECKING:
-    from sdbackends.runtime.op_survey import Finding
+    from sdbackends.runtime.op_survey import SurveyedModel
 
 
 def ops(
@@ -79,7 +79,7 @@ def _check_tables(choices: Choices) -> None:
         )
 
 
-def _surveyed(choices: Choices, arguments: Sequence[str]) -> tuple[int, list[Finding]]:
+def _surveyed(choices: Choices, arguments: Sequence[str]) -> tuple[int, list[SurveyedModel]]:
     """The script's exit code, and what was found."""
     with termination.in_order(), tempfile.TemporaryDirectory(prefix="sdbackends-ops-") as folder:
         file = Path(folder, "findings")
@@ -93,7 +93,9 @@ def _surveyed(choices: Choices, arguments: Sequence[str]) -> tuple[int, list[Fin
         return done.returncode, read(file)
 
 
-def _record(arguments: Sequence[str], code: int, findings: Sequence[Finding]) -> dict[str, object]:
+def _record(
+    arguments: Sequence[str], code: int, findings: Sequence[SurveyedModel]
+) -> dict[str, object]:
     return {
         "script": list(arguments),
         "exit_code": code,
@@ -101,10 +103,10 @@ def _record(arguments: Sequence[str], code: int, findings: Sequence[Finding]) ->
     }
 
 
-def _lines(code: int, findings: Sequence[Finding]) -> Iterator[str]:
+def _lines(code: int, findings: Sequence[SurveyedModel]) -> Iterator[str]:
     from sdbackends.engines.op_report import counted, merged, op_lines, place_lines
 
-    by_model: dict[tuple[str, str], list[Finding]] = {}
+    by_model: dict[tuple[str, str], list[SurveyedModel]] = {}
     for finding in findings:
         by_model.setdefault((finding.model, finding.backend), []).append(finding)
     everything = merged(op for finding in findings for op in finding.missing)

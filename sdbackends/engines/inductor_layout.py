@@ -37,7 +37,8 @@ def with_channels_last(
 
     Returns:
         The examples to compile with, and a function that makes of the compiled callable one that
-        takes what Dynamo calls it with: a `Laid`, or the callable itself where there is no kernel.
+        takes what Dynamo calls it with: a `ProgramOnCopies`, or the callable itself where there is
+        no kernel.
     """
     inputs = list(inputs)
     places = []
@@ -51,12 +52,12 @@ def with_channels_last(
             places.append(place)
 
     def wrap(compiled: Compiled) -> Compiled:
-        return Laid(compiled, places) if places else compiled
+        return ProgramOnCopies(compiled, places) if places else compiled
 
     return inputs, wrap
 
 
-class Laid:
+class ProgramOnCopies:
     """A compiled graph that is called with the live weights and given the copies.
 
     Dynamo keeps it for ever (its map of generated code goes round in a circle): who lets a program

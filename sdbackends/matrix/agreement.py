@@ -21,7 +21,7 @@ from skimage import metrics
 
 from sdbackends.matrix import prompt_fidelity
 from sdbackends.matrix.measure.record import PARTS_FILE
-from sdbackends.matrix.results import AFTER_THE_LOOP, Agreement, Cell, Difference, Tolerance
+from sdbackends.matrix.results import AFTER_THE_LOOP, Agreement, Cell, PictureDifference, Tolerance
 
 Array = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
@@ -76,10 +76,10 @@ def compare(
     return agreement, "; ".join(reasons)
 
 
-def difference(right: Array, own: Array) -> Difference:
+def difference(right: Array, own: Array) -> PictureDifference:
     """Of finite arrays of one shape. Where `right` is all zeros, what differs is 1."""
     error = np.abs(own - right)
-    return Difference(
+    return PictureDifference(
         max_relative=_relative(float(error.max(initial=0)), float(np.abs(right).max(initial=0))),
         relative_l2=_relative(float(np.linalg.norm(error)), float(np.linalg.norm(right))),
     )
@@ -93,8 +93,8 @@ def _relative(error: float, scale: float) -> float:
 
 def _compare_parts(
     right: Mapping[str, Array], own: Mapping[str, Array], tolerance: Tolerance, precision: str
-) -> tuple[dict[str, Difference], list[str]]:
-    found: dict[str, Difference] = {}
+) -> tuple[dict[str, PictureDifference], list[str]]:
+    found: dict[str, PictureDifference] = {}
     reasons = []
     for name, expected in right.items():
         given = own.get(name)

@@ -22,7 +22,7 @@ from sdbackends.matrix.failures import CellFailed
 from sdbackends.matrix.load_monitor import LoadMonitor
 from sdbackends.matrix.measure.record import Measured
 from sdbackends.matrix.reference_process import Reference
-from sdbackends.matrix.results import Cell, CellResult, Memory, Part, Timings
+from sdbackends.matrix.results import Cell, CellResult, MemoryUse, Part, Timings
 from sdbackends.matrix.script_process import Limits, ScriptProcess
 
 PICTURE = "picture.png"
@@ -165,9 +165,9 @@ class _Attempt:
     def flops(self) -> dict[Part, float]:
         return {cast("Part", part): count for part, count in self.first.flops.items()}
 
-    def memory(self) -> Memory:
+    def memory(self) -> MemoryUse:
         peak = self._peak or None
-        return Memory(peak_rss=peak, peak_gpu=self.first.peak_gpu, weights=self.first.weights)
+        return MemoryUse(peak_rss=peak, peak_gpu=self.first.peak_gpu, weights=self.first.weights)
 
     def _start(self, folder: Path, repeat: int, *, count: bool = False) -> ScriptProcess:
         cache = self.folder / "cache" if self.own_cache else None

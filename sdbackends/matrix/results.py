@@ -94,7 +94,7 @@ class Cell(Record):
         return tuple(rest.values())
 
 
-class Difference(Record):
+class PictureDifference(Record):
     """How far one result is from the reference's: max |a-b| / max |b|, and ||a-b|| / ||b||."""
 
     max_relative: float = Field(ge=0)
@@ -110,7 +110,7 @@ class Agreement(Record):
         judged: share of the prompt's facts that the judge of the embedded models reads back.
     """
 
-    parts: dict[Name, Difference] = {}
+    parts: dict[Name, PictureDifference] = {}
     image_max: int | None = Field(None, ge=0, le=255)
     psnr: float | None = None
     ssim: float | None = None
@@ -135,7 +135,7 @@ class Timings(Record):
     parts: dict[Part, tuple[Sample, ...]] = {}
 
 
-class Memory(Record):
+class MemoryUse(Record):
     """Bytes: largest resident size (with workers), largest on the GPU, weights held."""
 
     peak_rss: Bytes | None = None
@@ -161,7 +161,7 @@ class CellResult(Record):
     reason: Text = ""
     timings: Timings = Timings()
     interleaved: tuple[Sample, ...] = ()
-    memory: Memory = Memory()
+    memory: MemoryUse = MemoryUse()
     flops: dict[Part, Amount] = {}
     agreement: Agreement | None = None
     load: tuple[float, float] | None = None

@@ -23,11 +23,11 @@ class MemoryFormat:
 
 
 @provides("torch.layout")
-class Layout(MemoryFormat):
+class TensorLayout(MemoryFormat):
     """Dense is the only one."""
 
 
-strided = Layout("strided")
+strided = TensorLayout("strided")
 PROVIDED["torch.strided"] = strided
 for _name in ("preserve_format", "contiguous_format", "channels_last", "channels_last_3d"):
     PROVIDED[f"torch.{_name}"] = MemoryFormat(_name)

@@ -35,7 +35,7 @@ class _Entry:
     eager: bool = False
 
 
-class Router:
+class GraphRouter:
     """Stands before the calls of diffusers' models, and keeps the graphs."""
 
     def __init__(self, options: OneflowHostOptions) -> None:
@@ -135,7 +135,7 @@ def _graph(module: Any, plan: Plan) -> Any:
     """The call as a graph of its tensors; its results are a flat tuple of tensors."""
     plain = "return_dict" in inspect.signature(module.forward).parameters
 
-    class Call(flow.nn.Graph):  # type: ignore[misc]
+    class ModelCall(flow.nn.Graph):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.module = module
@@ -149,4 +149,4 @@ def _graph(module: Any, plan: Plan) -> Any:
             take_apart(self.module(*args, **kwargs), leaves)
             return tuple(leaves)
 
-    return Call()
+    return ModelCall()

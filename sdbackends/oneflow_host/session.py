@@ -70,13 +70,13 @@ def _forget_additions(owner: Any, patches: Patches) -> None:
 def _wait_for_libraries(patches: Patches, options: Mapping[str, Any]) -> None:
     from sdbackends.engines.oneflow.host_options import OneflowHostOptions
     from sdbackends.oneflow_host import loading, safetensors_bridge
-    from sdbackends.oneflow_host.graphs import Router
+    from sdbackends.oneflow_host.graphs import GraphRouter
 
     safetensors_bridge.apply(patches)
     when_imported(
         "transformers.modeling_utils", lambda module: loading.apply(module, patches), patches
     )
-    router = Router(OneflowHostOptions.checked(options))
+    router = GraphRouter(OneflowHostOptions.checked(options))
     patches.on_undo("graphs", router.close)
     when_imported(
         "diffusers.models.modeling_utils",

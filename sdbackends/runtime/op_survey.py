@@ -29,7 +29,7 @@ from sdbackends.runtime.events import Listener
 
 
 @dataclass(frozen=True)
-class Finding:
+class SurveyedModel:
     """One model at one size: what is missing, or why nothing of it can reach the engine."""
 
     model: str
@@ -38,7 +38,7 @@ class Finding:
     obstacle: str = ""
 
 
-class Survey(Listener):
+class OpSurvey(Listener):
     """Writes what it finds into `file`, a line a finding."""
 
     def __init__(self, file: Path) -> None:
@@ -53,22 +53,22 @@ class Survey(Listener):
         weights: Mapping[str, torch.Tensor],
     ) -> Program:
         """A program of zeros (`build.Strategy`), with what the engine lacks written down."""
-        self._found(Finding(label, backend, engine.unsupported(capture.graph)))
+        self._found(SurveyedModel(label, backend, engine.unsupported(capture.graph)))
         return _Nothing(capture.graph)
 
     def fell_back(self, label: str, backend: str, error: SdError) -> None:
         """A call that cannot be captured runs on torch, and the report says why."""
-        self._found(Finding(label, backend, obstacle=error.why or error.what))
+        self._found(SurveyedModel(label, backend, obstacle=error.why or error.what))
 
     def keep_pictures_from_saving(self, patches: Patches) -> None:
         when_imported("PIL.Image", lambda m: _keep_from_saving(m, patches), patches)
 
-    def _found(self, finding: Finding) -> None:
+    def _found(self, finding: SurveyedModel) -> None:
         with self._file.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(dataclasses.asdict(finding)) + "\n")
 
 
-def read(file: Path) -> list[Finding]:
+def read(file: Path) -> list[SurveyedModel]:
     """What the process that was surveyed into `file` has found so far."""
     if not file.exists():
         return []
@@ -98,9 +98,9 @@ def _keep_from_saving(pil: ModuleType, patches: Patches) -> None:
     patches.set(pil.Image, "save", save)
 
 
-def _finding(record: dict[str, Any]) -> Finding:
+def _finding(record: dict[str, Any]) -> SurveyedModel:
     missing = tuple(
         MissingOp(op["op"], tuple(CallSite(**site) for site in op["sites"]), op["place"])
         for op in record.pop("missing")
     )
-    return Finding(**record, missing=missing)
+    return SurveyedModel(**record, missing=missing)

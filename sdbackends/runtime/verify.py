@@ -16,7 +16,7 @@ from torch.utils import _pytree as pytree
 
 
 @dataclass(frozen=True)
-class Difference:
+class OutputDifference:
     """How far a result is from the reference.
 
     Attributes:
@@ -39,13 +39,13 @@ def tensors_of(result: Any) -> list[torch.Tensor]:
     return [x for x in leaves if isinstance(x, torch.Tensor) and x.is_floating_point()]
 
 
-def compare(reference: Sequence[torch.Tensor], result: Sequence[torch.Tensor]) -> Difference:
+def compare(reference: Sequence[torch.Tensor], result: Sequence[torch.Tensor]) -> OutputDifference:
     """The largest difference over all pairs, in float64.
 
     Raises:
         ValueError: the lists or a pair of shapes differ, so that nothing can be compared.
     """
-    worst = Difference(0.0, 0.0, 0.0)
+    worst = OutputDifference(0.0, 0.0, 0.0)
     for ref, got in zip(reference, result, strict=True):
         if ref.shape != got.shape:
             raise ValueError(f"shapes differ: {tuple(ref.shape)} and {tuple(got.shape)}")
@@ -53,7 +53,7 @@ def compare(reference: Sequence[torch.Tensor], result: Sequence[torch.Tensor]) -
             continue
         a, b = ref.detach().cpu().double(), got.detach().cpu().double()
         gap, scale, norm = (a - b).abs().max(), a.abs().max(), a.norm()
-        here = Difference(
+        here = OutputDifference(
             gap.item(),
             (gap / scale).item() if scale > 0 else gap.item(),
             ((a - b).norm() / norm).item() if norm > 0 else (a - b).norm().item(),

@@ -29,11 +29,11 @@ from sdbackends.worker.protocol import FrameTooLongError, Message
 from sdbackends.worker.shared_memory import Segment
 from sdbackends.worker.spec import WorkerSpec
 
-__all__ = ["Memory", "Placed", "RemoteProgram", "Segment", "Worker", "WorkerSpec"]
+__all__ = ["Placed", "RemoteProgram", "Segment", "Worker", "WorkerMemory", "WorkerSpec"]
 
 
 @dataclass(frozen=True)
-class Memory:
+class WorkerMemory:
     """What the worker takes, in bytes, shared memory included; zeros where none is running."""
 
     rss: int
@@ -121,19 +121,19 @@ class Worker:
             self._ask(process, request, (), self.spec.call_timeout, culprit, RunError)
             self._deaths.make_good(culprit)
 
-    def memory(self) -> Memory:
+    def memory(self) -> WorkerMemory:
         """What the worker's process takes now, and at most so far."""
         process = self._life.process
         if process is None:
-            return Memory(0, 0)
+            return WorkerMemory(0, 0)
         try:
             lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
         except FileNotFoundError:
-            return Memory(0, 0)
+            return WorkerMemory(0, 0)
         # A process that just died still has a status, without these lines.
         sizes = dict(line.split(":", 1) for line in lines if line.startswith("Vm"))
         rss, peak = (int(sizes.get(name, "0").split()[0]) for name in ("VmRSS", "VmHWM"))
-        return Memory(rss * 1024, peak * 1024)
+        return WorkerMemory(rss * 1024, peak * 1024)
 
     def close(self) -> None:
         """End the process. A later call starts a new one."""

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from sdbackends.worker.buffers import Array
 
 
-class Loaded(Protocol):
+class LoadedProgram(Protocol):
     """A built graph in the worker."""
 
     report: dict[str, Any]
@@ -45,19 +45,21 @@ class Loaded(Protocol):
     def close(self) -> None: ...
 
 
-class Runner(Protocol):
+class WorkerRunner(Protocol):
     """An engine in the worker."""
 
     def describe(self) -> dict[str, Any]: ...
     def refusals(self, graph: Graph) -> dict[str, str]: ...
-    def build(self, graph: Graph, weights: list[Array], constants: list[Array]) -> Loaded: ...
+    def build(
+        self, graph: Graph, weights: list[Array], constants: list[Array]
+    ) -> LoadedProgram: ...
 
 
 @dataclass(frozen=True)
 class Resident:
     """A program with the views that its calls work on."""
 
-    loaded: Loaded
+    loaded: LoadedProgram
     inputs: list[Array]
     outputs: list[Array]
 
@@ -78,7 +80,7 @@ class Server:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self._runner: Runner | None = None
+        self._runner: WorkerRunner | None = None
         self._segments: dict[int, Segment] = {}
         self._programs: dict[int, Resident] = {}
         self._requests = {

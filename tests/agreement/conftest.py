@@ -20,7 +20,7 @@ from diffusers import (
 
 import sdbackends
 from sdbackends.runtime import program_cache
-from sdbackends.runtime.verify import Difference, compare
+from sdbackends.runtime.verify import OutputDifference, compare
 
 SCHEDULERS = {
     "pndm": PNDMScheduler,
@@ -39,7 +39,7 @@ class Embedded:
 
     pipes: dict[str, StableDiffusionPipeline]
     reference: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
-    figures: dict[tuple[str, str], Difference] = field(default_factory=dict)
+    figures: dict[tuple[str, str], OutputDifference] = field(default_factory=dict)
 
     def picture(self, model: str, scheduler: str, **changes: Any) -> np.ndarray:
         """20 steps from seed 0: uint8 (H, W, 3)."""
@@ -85,7 +85,7 @@ def on_engine(request, embedded) -> Any:
     embedded.figures.clear()
     with sdbackends.use(request.param, verify=True, fallback="error") as session:
 
-        def record(reference: Any, result: Any) -> Difference:
+        def record(reference: Any, result: Any) -> OutputDifference:
             figures = compare(reference, result)
             embedded.figures[request.param, str(len(embedded.figures))] = figures
             return figures

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdbackends.oneflow_host.check.local_modules import LocalModules
-from sdbackends.oneflow_host.check.program import Program, parse
+from sdbackends.oneflow_host.check.program import ReadProgram, parse
 from sdbackends.oneflow_host.check.reader import walk
 from tests.check.conftest import FakeNames
 
@@ -68,7 +68,7 @@ def test_found_in_its_line(written: list[tuple[tuple[str, int], str]], head: str
     for (shape, before), name in written:
         expected.add((name, len(lines) + before + 1))
         lines += shape.format(name).splitlines()
-    program = Program(NoNames(), LocalModules(Path("nowhere"), []), walk)
+    program = ReadProgram(NoNames(), LocalModules(Path("nowhere"), []), walk)
     program.run(FILE, parse("\n".join(lines).encode(), FILE))
     found = {(use.name, use.line) for use in program.findings.values() if use.line > 1}
     assert found == expected

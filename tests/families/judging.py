@@ -18,7 +18,7 @@ import torch
 
 import sdbackends
 from sdbackends.runtime.events import Listener
-from sdbackends.runtime.verify import Difference, compare, tensors_of
+from sdbackends.runtime.verify import OutputDifference, compare, tensors_of
 from tests.families.catalog import Case
 
 MODEL_BAR = 1e-4
@@ -32,7 +32,7 @@ class Figures:
     A model's name starts with its part; two models of one class have two names.
     """
 
-    models: dict[str, Difference] = field(default_factory=dict)
+    models: dict[str, OutputDifference] = field(default_factory=dict)
     picture: float = 0.0
 
     @property

@@ -18,7 +18,7 @@ from PIL import Image
 
 from sdbackends.errors import ResultsError
 from sdbackends.matrix import report, store
-from sdbackends.matrix.results import Agreement, Difference
+from sdbackends.matrix.results import Agreement, PictureDifference
 from tests.matrix import made_up
 
 Change = Callable[[dict[str, Any]], None]
@@ -27,7 +27,9 @@ SCRIPT = "<script>alert(1)</script>"
 
 def results(folder: Path, change: Change | None = None, **cell: object) -> Path:
     """A file of results with one cell; `change` edits it as JSON."""
-    close = Agreement(parts={"unet": Difference(max_relative=1e-6, relative_l2=1e-7)}, image_max=1)
+    close = Agreement(
+        parts={"unet": PictureDifference(max_relative=1e-6, relative_l2=1e-7)}, image_max=1
+    )
     result = made_up.result(agreement=close, **cell)
     path = folder / "machine" / "monday.json"
     store.write(made_up.run(result), path)

@@ -17,11 +17,11 @@ from sdbackends.matrix.results import (
     Ceilings,
     Cell,
     CellResult,
-    Difference,
     Machine,
-    Memory,
+    MemoryUse,
     Outcome,
     Part,
+    PictureDifference,
     Run,
     Timings,
     Tolerance,
@@ -149,7 +149,7 @@ def result(folder: Path, place: Place, cell: Cell, numbers: random.Random) -> Ce
         interleaved=tuple(
             seconds * place.speed[cell.backend] * numbers.uniform(0.99, 1.03) for _ in range(7)
         ),
-        memory=Memory(
+        memory=MemoryUse(
             peak_rss=int(6.1e9 * numbers.uniform(0.8, 1.4)),
             peak_gpu=int(4.2e9 * numbers.uniform(0.8, 1.4)) if place.device == "cuda" else None,
             weights=4_267_000_000 // (1 if cell.precision == "fp32" else 2),
@@ -236,7 +236,7 @@ def _agreement(cell: Cell, outcome: Outcome, black: bool) -> Agreement:
     error = {"fp32": 2e-6, "bf16": 1.4e-2}[cell.precision] * len(cell.backend) / 5
     error = 0.021 if outcome == "wrong" else error
     parts = {
-        name: Difference(max_relative=error * more, relative_l2=error * more / 3)
+        name: PictureDifference(max_relative=error * more, relative_l2=error * more / 3)
         for name, more in (("text_encoder", 0.3), ("unet", 1.0), ("vae", 0.6))
     }
     if black:

@@ -10,7 +10,7 @@ import pytest
 from sdbackends.errors import ResultsError
 from sdbackends.matrix import regressions
 from sdbackends.matrix.regressions import Change, Thresholds
-from sdbackends.matrix.results import Agreement, CellResult, Difference, Outcome, Timings
+from sdbackends.matrix.results import Agreement, CellResult, Outcome, PictureDifference, Timings
 from tests.matrix import made_up
 
 
@@ -20,7 +20,7 @@ def changes(old: CellResult, new: CellResult) -> list[Change]:
 
 
 def agreement(error: float, **other: Any) -> Agreement:
-    parts = {"unet": Difference(max_relative=error, relative_l2=error / 10)}
+    parts = {"unet": PictureDifference(max_relative=error, relative_l2=error / 10)}
     return Agreement(**{"parts": parts, "image_max": 1, "psnr": 60.0, "ssim": 1.0, **other})
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from sdbackends.launch.pipeline_scripts import pipeline_script
 from sdbackends.matrix import agreement, prompt_fidelity
 from sdbackends.matrix.agreement import compare
-from sdbackends.matrix.results import Difference, Tolerance
+from sdbackends.matrix.results import PictureDifference, Tolerance
 from sdbackends.paths import pipelines_dir
 from tests.matrix import made_up
 
@@ -61,14 +61,14 @@ def test_equal_is_equal(left: Left) -> None:
     figures, reason = compare(*left(), STRICT, RANDOM)
     assert reason == ""
     assert set(figures.parts) == {"text_encoder", "unet", "vae", "latents"}
-    assert set(figures.parts.values()) == {Difference(max_relative=0, relative_l2=0)}
+    assert set(figures.parts.values()) == {PictureDifference(max_relative=0, relative_l2=0)}
     assert (figures.image_max, figures.psnr, figures.judged) == (0, None, None)
     assert figures.ssim == pytest.approx(1)
 
 
 def test_differences_are_relative_to_the_right_one() -> None:
     right, own = np.array([3.0, -4.0]), np.array([3.0, -2.0])
-    assert agreement.difference(right, own) == Difference(max_relative=0.5, relative_l2=0.4)
+    assert agreement.difference(right, own) == PictureDifference(max_relative=0.5, relative_l2=0.4)
     zeros = np.zeros(2)
     assert agreement.difference(zeros, zeros).max_relative == 0
     assert agreement.difference(zeros, own).max_relative == 1

@@ -157,9 +157,9 @@ def test_a_bad_engine_is_named_as_what_it_is(
 def test_an_engine_without_end_is_ended_at_its_limit(
     living: Reference, tmp_path: Path, backend: str, words: str
 ) -> None:
-    result = run(backend, tmp_path, living, limit_seconds=30)
+    result = run(backend, tmp_path, living, limit_seconds=45)
     assert result.outcome == "slow-limit" and words in result.reason
-    assert "after 30 s" in result.reason and result.timings.images == ()
+    assert "after 45 s" in result.reason and result.timings.images == ()
     assert not of_ours(tmp_path)
     assert living.draw() is not None
 

@@ -20,7 +20,7 @@ from sdbackends.errors import SdError, UsageError
 from sdbackends.matrix import plan, store
 from sdbackends.matrix.ray import cluster, lost, shipping
 from sdbackends.matrix.ray import run as running
-from sdbackends.matrix.ray.cluster import Node
+from sdbackends.matrix.ray.cluster import ClusterNode
 from sdbackends.matrix.ray.job import Job, jobs
 from sdbackends.matrix.ray.task import Begun, Done
 from sdbackends.matrix.ray.writers import Shelf
@@ -33,8 +33,8 @@ ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'sdba
 CPU, GPU = made_up.cell(), made_up.cell(device="cuda")
 
 
-def node(name: str, *accelerators: str, cpus: float = 4) -> Node:
-    return Node(name, name, cpus, len(accelerators), frozenset(accelerators))
+def node(name: str, *accelerators: str, cpus: float = 4) -> ClusterNode:
+    return ClusterNode(name, name, cpus, len(accelerators), frozenset(accelerators))
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_a_resumed_run_finds_its_books_and_what_absent_machines_have_done(
 class Cluster:
     """What stands in for Ray: tasks answer at once, as `answer` says."""
 
-    nodes: dict[str, Node]
+    nodes: dict[str, ClusterNode]
     answer: Callable[[Cell, str], Any]
     log: list[str] = field(default_factory=list)
 
@@ -112,7 +112,7 @@ class Cluster:
 
 @pytest.fixture
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Cluster]:
-    def make(nodes: list[Node], answer: Callable[[Cell, str], Any]) -> Cluster:
+    def make(nodes: list[ClusterNode], answer: Callable[[Cell, str], Any]) -> Cluster:
         made = Cluster({one.id: one for one in nodes}, answer)
 
         def word(said: list[Any]) -> Any:

@@ -17,7 +17,7 @@ from sdbackends.errors import SdError
 from sdbackends.matrix import difference_map, figures, report
 from sdbackends.matrix.report import csv_table, format, overview, page, scatter, thumbnails
 from sdbackends.matrix.report.rows import Row, rows
-from sdbackends.matrix.results import CellResult, Difference, Run
+from sdbackends.matrix.results import CellResult, PictureDifference, Run
 from tests.matrix import samples
 
 
@@ -332,7 +332,10 @@ def test_parts_that_are_held_to_no_tolerance_are_not_the_worst(
     run, file = pairs[0]
     result = next(it for it in right(run) if it.agreement)
     assert result.agreement is not None
-    parts = {**result.agreement.parts, "latents": Difference(max_relative=0.5, relative_l2=0.5)}
+    parts = {
+        **result.agreement.parts,
+        "latents": PictureDifference(max_relative=0.5, relative_l2=0.5),
+    }
     result = result.model_copy(
         update={"agreement": result.agreement.model_copy(update={"parts": parts})}
     )

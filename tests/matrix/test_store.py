@@ -10,7 +10,7 @@ import pytest
 
 from sdbackends.errors import ResultsError
 from sdbackends.matrix import store
-from sdbackends.matrix.results import Agreement, Difference
+from sdbackends.matrix.results import Agreement, PictureDifference
 from tests.matrix import made_up
 
 
@@ -34,7 +34,9 @@ def refused(path: Path) -> str:
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    figures = Agreement(parts={"unet": Difference(max_relative=1e-6, relative_l2=1e-7)}, psnr=70.5)
+    figures = Agreement(
+        parts={"unet": PictureDifference(max_relative=1e-6, relative_l2=1e-7)}, psnr=70.5
+    )
     run = made_up.run(made_up.result(agreement=figures, reason="蓝色", load=(0.5, 1.5)))
     store.write(run, tmp_path / "a.json")
     assert store.read(tmp_path / "a.json") == run

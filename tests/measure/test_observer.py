@@ -101,7 +101,7 @@ def test_flops_of_whole_models_are_those_of_attention_in_single_products(
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
-    from sdbackends.matrix.measure.flops import Call
+    from sdbackends.matrix.measure.flops import CountedCall
 
     pipe = StableDiffusionPipeline.from_pretrained(tiny_pipe_folder)
     latents, words = torch.zeros(2, 4, 16, 16), torch.zeros(2, 77, 16)
@@ -113,17 +113,17 @@ def test_flops_of_whole_models_are_those_of_attention_in_single_products(
         whole = FlopCounterMode(display=False)
         with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), whole:
             model(*args)
-        assert Call(model, args, {}).flops() == whole.get_total_flops()
+        assert CountedCall(model, args, {}).flops() == whole.get_total_flops()
 
 
 def test_attention_is_counted() -> None:
-    from sdbackends.matrix.measure.flops import Call
+    from sdbackends.matrix.measure.flops import CountedCall
 
     class Attention(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return torch.nn.functional.scaled_dot_product_attention(x, x, x)
 
-    call = Call(Attention(), (torch.zeros(2, 3, 5, 8),), {})
+    call = CountedCall(Attention(), (torch.zeros(2, 3, 5, 8),), {})
     assert call.flops() == 2 * 2 * 2 * 3 * 5 * 5 * 8
 
 

@@ -14,7 +14,7 @@ from tests import tiny_models
 @pytest.fixture
 def surveyed(replayed, tmp_path):
     replayed.behaviour.missing = {"aten.silu.default"}
-    found = op_survey.Survey(tmp_path / "found")
+    found = op_survey.OpSurvey(tmp_path / "found")
     replayed.install(listeners=[found], strategy=found.build)
     found.keep_pictures_from_saving(replayed.patches)
     return replayed, tmp_path / "found"

@@ -25,7 +25,7 @@ from sdbackends.engines.jax.interpreter import DTYPES, JaxInterpreter, unsupport
 from sdbackends.engines.jax.layout import Array
 from sdbackends.engines.jax.options import JaxOptions, platform_of, widest_head_of
 from sdbackends.engines.jax.streams import carried_by_dlpack, ordered_by, wait_for_torch
-from sdbackends.engines.jax.weights import Order, Weight, WeightStore, copies_in, orders
+from sdbackends.engines.jax.weights import JaxWeightStore, Order, Weight, copies_in, orders
 from sdbackends.engines.weight_copies import Copies
 from sdbackends.errors import BuildError, RunError, SdError
 from sdbackends.utils import fork_safety, undoing
@@ -45,7 +45,7 @@ class JaxEngine(GraphEngine):
         self.choices = JaxOptions.from_options(
             context.options, platform_of(self.device), widest_head_of(self.device)
         )
-        self._store = WeightStore(self.device)
+        self._store = JaxWeightStore(self.device)
         self._programs: WeakSet[JaxProgram] = WeakSet()
         at_exit.keep(self.arrays)
 
@@ -126,7 +126,7 @@ class JaxProgram(Program):
         self,
         graph: Graph,
         compiled: compile_cache.Compiled,
-        store: WeightStore,
+        store: JaxWeightStore,
         orders: list[Order],
         weights: list[Weight],
         constants: list[Array],

@@ -75,7 +75,7 @@ class Copied(WeightCopy):
 Weight = Shared | Copied
 
 
-class WeightStore:
+class JaxWeightStore:
     """Makes the arrays of one engine's programs; keeps no copy that no program reads."""
 
     def __init__(self, device: jax.Device) -> None:

@@ -19,7 +19,7 @@ from sdbackends.capture.graph import Graph, Node
 from sdbackends.engines.base import CallSite, EngineContext, GraphEngine, MissingOp, Program
 from sdbackends.engines.missing import in_words, missing_ops
 from sdbackends.engines.oneflow.options import checked
-from sdbackends.engines.oneflow.weights import SharedWeight, WeightStore
+from sdbackends.engines.oneflow.weights import SharedWeight, SharedWeightStore
 from sdbackends.engines.places import lowering_file
 from sdbackends.engines.weight_copies import Copies
 from sdbackends.errors import BuildError, RunError
@@ -42,7 +42,7 @@ class OneflowEngine(GraphEngine):
     def __init__(self, context: EngineContext) -> None:
         super().__init__(context)
         self._worker = Worker(_specification(context))
-        self._store = WeightStore(self._worker)
+        self._store = SharedWeightStore(self._worker)
         self._programs: weakref.WeakSet[OneflowProgram] = weakref.WeakSet()
 
     def version(self) -> str:

@@ -23,7 +23,7 @@ AFFORDABLE = 2**22
 
 
 @dataclass(frozen=True)
-class Position:
+class IndexRange:
     """One argument that holds positions: `low <= value < high` must be true of each."""
 
     name: str
@@ -67,7 +67,7 @@ class IndexBounds:
             _check(named[position.name], position)
 
 
-def _check(values: np.ndarray, position: Position) -> None:
+def _check(values: np.ndarray, position: IndexRange) -> None:
     if not values.size:
         return
     node = position.node
@@ -77,7 +77,7 @@ def _check(values: np.ndarray, position: Position) -> None:
         raise IndexError(f"{error} ({node.op} in {node.site or node.name})") from None
 
 
-def _positions(graph: Graph) -> Iterator[Position]:
+def _positions(graph: Graph) -> Iterator[IndexRange]:
     specs: dict[str, TensorSpec] = {
         v.name: v.spec for v in (*graph.inputs, *graph.weights, *graph.constants)
     }
@@ -88,19 +88,19 @@ def _positions(graph: Graph) -> Iterator[Position]:
                 specs[node.name] = spec
 
 
-def _positions_of(node: Node, specs: dict[str, TensorSpec]) -> Iterator[Position]:
+def _positions_of(node: Node, specs: dict[str, TensorSpec]) -> Iterator[IndexRange]:
     if node.op == "aten.embedding.default":
         rows = specs[node.args[0].name].shape[0]
-        yield Position(node.args[1].name, 0, rows, node)
+        yield IndexRange(node.args[1].name, 0, rows, node)
     elif node.op in _ALONG_ONE_AXIS:
         shape = specs[node.args[0].name].shape
         if shape:
-            yield Position(node.args[2].name, 0, shape[node.args[1]], node)
+            yield IndexRange(node.args[2].name, 0, shape[node.args[1]], node)
     elif node.op in ("aten.index.Tensor", "aten.index_put.default"):
         shape = specs[node.args[0].name].shape
         for size, index in zip(shape, node.args[1], strict=False):
             if isinstance(index, Ref):
-                yield Position(index.name, -size, size, node)
+                yield IndexRange(index.name, -size, size, node)
 
 
 _ALONG_ONE_AXIS = frozenset(

@@ -62,7 +62,7 @@ def copied(array: np.ndarray, device: Any) -> Tensor:
     return tensor if device.type == "cpu" else tensor.to(device)
 
 
-class Loaded(ABC):
+class OneflowLoaded(ABC):
     """One graph with its weights, ready to be called.
 
     Attributes:
@@ -98,7 +98,7 @@ class Loaded(ABC):
         self.material = None
 
 
-class EagerProgram(Loaded):
+class EagerProgram(OneflowLoaded):
     """The nodes one after the other, each value freed after its last use."""
 
     def __init__(self, material: Material, report: dict[str, Any]) -> None:
@@ -109,7 +109,7 @@ class EagerProgram(Loaded):
         return self._translation(material.weights, material.constants, inputs)
 
 
-class GraphProgram(Loaded):
+class GraphProgram(OneflowLoaded):
     """An `nn.Graph`, compiled when it is made. `closed` is called instead of letting it die.
 
     Raises:

@@ -1,7 +1,8 @@
 """Runs captured graphs on OneFlow, inside the worker.
 
-`create` is what the worker calls first. A `Runner` builds graphs over weights that stand in memory
-shared with torch's process: as an `nn.Graph` where its memory fits, else to be replayed op by op.
+`create` is what the worker calls first. An `OneflowRunner` builds graphs over weights that stand in
+memory shared with torch's process: as an `nn.Graph` where its memory fits, else to be replayed op
+by op.
 """
 
 from __future__ import annotations
@@ -21,16 +22,16 @@ from sdbackends.engines.oneflow.programs import (
     Arrays,
     EagerProgram,
     GraphProgram,
-    Loaded,
     Material,
     NotCompiledError,
+    OneflowLoaded,
 )
 from sdbackends.errors import UsageError
 
 _OPTIONS = frozenset({"mode", "graph_memory_limit", "device", "threads"})
 
 
-def create(options: Mapping[str, Any]) -> Runner:
+def create(options: Mapping[str, Any]) -> OneflowRunner:
     """A runner for these options, whose values come checked from the client.
 
     `mode`: "graph" or "eager"; `graph_memory_limit`: bytes, or "auto" for half of what is free;
@@ -49,10 +50,12 @@ def create(options: Mapping[str, Any]) -> Runner:
     if options.get("threads") is not None:
         flow.set_num_threads(options["threads"])
     chosen = devices.choose(options.get("device"), flow)
-    return Runner(options.get("mode", "graph"), options.get("graph_memory_limit", "auto"), chosen)
+    return OneflowRunner(
+        options.get("mode", "graph"), options.get("graph_memory_limit", "auto"), chosen
+    )
 
 
-class Runner:
+class OneflowRunner:
     """OneFlow on one device, with the graphs that it has compiled."""
 
     def __init__(self, mode: str, limit: int | str, chosen: devices.Chosen) -> None:
@@ -76,7 +79,7 @@ class Runner:
         found = ((node.name, LOWERINGS.refusal(node, specs)) for node in graph.nodes)
         return {name: why for name, why in found if why is not None}
 
-    def build(self, graph: Graph, weights: Arrays, constants: Arrays) -> Loaded:
+    def build(self, graph: Graph, weights: Arrays, constants: Arrays) -> OneflowLoaded:
         """The graph as something to be called.
 
         Raises:

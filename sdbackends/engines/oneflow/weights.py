@@ -39,7 +39,7 @@ class SharedWeight(WeightCopy):
         self.view.copy_(self.live)
 
 
-class WeightStore:
+class SharedWeightStore:
     """The homes of one engine's weights; keeps none that no program reads.
 
     A segment is given back with the last home in it.

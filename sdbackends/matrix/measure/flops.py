@@ -18,7 +18,7 @@ _aten = torch.ops.aten
 _nn_call = torch.nn.Module.__call__
 
 
-class Call:
+class CountedCall:
     """A model call without the contents of its tensors, which would keep memory alive."""
 
     def __init__(

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from sdbackends.matrix.measure import stopwatch
-from sdbackends.matrix.measure.flops import Call
+from sdbackends.matrix.measure.flops import CountedCall
 from sdbackends.runtime.parts import part_of
 from sdbackends.runtime.verify import tensors_of
 
@@ -45,7 +45,7 @@ class ImageTrace:
         self._inside = False
         self._spans: dict[str, list[Span]] = {"encode": [], "decode": []}
         self._steps: list[list[Span]] = [[]]
-        self._calls: list[tuple[str, Call]] = []
+        self._calls: list[tuple[str, CountedCall]] = []
         self._outputs: dict[str, Any] = {}
 
     def call(
@@ -109,7 +109,7 @@ class ImageTrace:
         part = _COUNTED.get(name)
         in_first_step = steps_done == 0 or (steps_done == 1 and name in _ENDS_A_STEP)
         if part is not None and (part != "step" or in_first_step):
-            self._calls.append((part, Call(module, args, kwargs)))
+            self._calls.append((part, CountedCall(module, args, kwargs)))
         if module not in self.models:
             twins = sum(other == name for other in self.models.values())
             self.models[module] = name

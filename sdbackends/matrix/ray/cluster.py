@@ -24,7 +24,7 @@ _START = "start one with `ray start --head` here, and `ray start --address=HOST:
 
 
 @dataclass(frozen=True)
-class Node:
+class ClusterNode:
     """A machine of the cluster. `label` is for the person who looks on; it gets into no file."""
 
     id: str
@@ -96,7 +96,7 @@ def connected(address: str, runtime_env: Mapping[str, Any]) -> Iterator[None]:
         ray.shutdown()
 
 
-def nodes() -> dict[str, Node]:
+def nodes() -> dict[str, ClusterNode]:
     """The nodes that are alive, by id."""
     import ray
 
@@ -110,7 +110,7 @@ def nodes() -> dict[str, Node]:
         types = frozenset(key.removeprefix(_TYPE) for key in has if key.startswith(_TYPE))
         number = f"#{names[:place].count(name) + 1}" if names.count(name) > 1 else ""
         label = " ".join([f"{name}{number}", *sorted(types)])
-        found[node["NodeID"]] = Node(
+        found[node["NodeID"]] = ClusterNode(
             node["NodeID"], label, has.get("CPU", 0), has.get("GPU", 0), types
         )
     return found
@@ -164,7 +164,7 @@ def word(said: Any) -> Any:
         raise ray.exceptions.TaskCancelledError(error_message="it ended without a word") from None
 
 
-def on(node: Node) -> dict[str, Any]:
+def on(node: ClusterNode) -> dict[str, Any]:
     """The options that bind a task to the node: it runs there or fails."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 

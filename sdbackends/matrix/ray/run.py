@@ -18,9 +18,9 @@ from typing import Any
 from sdbackends import log
 from sdbackends.matrix import report
 from sdbackends.matrix.ray import cluster, lost, shipping, task
-from sdbackends.matrix.ray.cluster import Node
+from sdbackends.matrix.ray.cluster import ClusterNode
 from sdbackends.matrix.ray.job import Job
-from sdbackends.matrix.ray.survey import Survey
+from sdbackends.matrix.ray.survey import ClusterSurvey
 from sdbackends.matrix.ray.writers import Kind, Shelf
 from sdbackends.matrix.results import Cell, CellResult, Run
 from sdbackends.matrix.results_writer import RunRequest, line
@@ -88,7 +88,7 @@ def run(
         SdError: no node can measure.
     """
     shelf = Shelf(order)
-    survey = Survey(shelf, shipping.runtime_env(order.matrix.reference, environment))
+    survey = ClusterSurvey(shelf, shipping.runtime_env(order.matrix.reference, environment))
     loop = Loop(order, environment, shelf, survey, doing, done)
     interrupted = False
     try:
@@ -123,7 +123,7 @@ class Loop:
         order: RunRequest,
         environment: shipping.Environment,
         shelf: Shelf,
-        survey: Survey,
+        survey: ClusterSurvey,
         doing: Say,
         done: Say,
     ) -> None:
@@ -139,7 +139,7 @@ class Loop:
         self._resting: dict[str, float] = {}
         self._hopeless_since: float | None = None
 
-    def learn(self, planned: Sequence[Job]) -> dict[str, Node]:
+    def learn(self, planned: Sequence[Job]) -> dict[str, ClusterNode]:
         """The present nodes; those that are new are asked what they are."""
         nodes = cluster.nodes()
         # A label that was once shown stays, whoever comes or goes.
@@ -190,7 +190,7 @@ class Loop:
                 except ray.exceptions.RayError:
                     self.waiting.append(self._out.pop(said))
 
-    def _place(self, nodes: dict[str, Node]) -> None:
+    def _place(self, nodes: dict[str, ClusterNode]) -> None:
         for job in [job for job in self.waiting if job.gpu]:
             self._send(job, num_cpus=1, num_gpus=1, accelerator_type=job.accelerator)
         taken = {job.node for job in self._out.values() if not job.gpu}
@@ -203,7 +203,7 @@ class Loop:
                     found.node = node.id
                     self._send(found, num_cpus=node.cpus, **cluster.on(node))
 
-    def _for(self, node: Node, nodes: dict[str, Node]) -> Job | None:
+    def _for(self, node: ClusterNode, nodes: dict[str, ClusterNode]) -> Job | None:
         """The first waiting cell whose work is bound to this kind of machine, or to none yet."""
         own = self._shelf.kind(node.id, gpu=False)
         alive = {
@@ -261,7 +261,7 @@ class Loop:
         book.add(result, drawn)
         self._done(f"{line(result)}  [{self._label(job)}]")
 
-    def _hopeless(self, nodes: dict[str, Node]) -> bool:
+    def _hopeless(self, nodes: dict[str, ClusterNode]) -> bool:
         """Whether for some time now nothing has run, and nothing could."""
         left = (*self.waiting, *self._out.values())
         able = any(job.begun for job in self._out.values()) or any(

@@ -13,7 +13,7 @@ from sdbackends import log
 from sdbackends.catalog.requirements import pip_install
 from sdbackends.errors import SdError
 from sdbackends.matrix.ray import task
-from sdbackends.matrix.ray.cluster import Node, on, start
+from sdbackends.matrix.ray.cluster import ClusterNode, on, start
 from sdbackends.matrix.ray.lost import last_line
 from sdbackends.matrix.ray.writers import Shelf
 from sdbackends.matrix.results import Ceilings
@@ -23,14 +23,14 @@ from sdbackends.matrix.results_writer import ResultsWriter
 _PATIENCE = 600
 
 
-class Survey:
+class ClusterSurvey:
     """`env`: Ray's description of the environment in which the nodes answer."""
 
     def __init__(self, shelf: Shelf, env: dict[str, Any]) -> None:
         self._shelf, self._env = shelf, env
         self._silent: set[str] = set()
 
-    def learn(self, nodes: Iterable[Node], *, gpu: bool) -> None:
+    def learn(self, nodes: Iterable[ClusterNode], *, gpu: bool) -> None:
         """Enter these nodes on the shelf, as far as they answer."""
         import ray
 
@@ -72,7 +72,7 @@ class Survey:
             )
 
     def _ask(
-        self, question: Callable[..., object], node: Node, *, gpu: bool, alone: bool = False
+        self, question: Callable[..., object], node: ClusterNode, *, gpu: bool, alone: bool = False
     ) -> Any:
         options: dict[str, Any] = {"num_cpus": node.cpus if alone else 0, **on(node)}
         if gpu and alone:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sdbackends.errors import UsageError
 from sdbackends.matrix import resuming, store
-from sdbackends.matrix.ray.cluster import Node
+from sdbackends.matrix.ray.cluster import ClusterNode
 from sdbackends.matrix.results import Cell, Machine, Run
 from sdbackends.matrix.results_writer import ResultsWriter, RunRequest
 from sdbackends.matrix.run import new_run
@@ -45,7 +45,7 @@ class Shelf:
     def book(self, node: str, *, gpu: bool) -> ResultsWriter:
         return self.books[self._kinds[node, gpu]]
 
-    def enter(self, node: Node, here: Machine, *, gpu: bool) -> ResultsWriter:
+    def enter(self, node: ClusterNode, here: Machine, *, gpu: bool) -> ResultsWriter:
         """The book for results of `node`, which is `here` as a cell on it sees it."""
         kind = (resuming.matters(here), node.accelerators if gpu else frozenset())
         self._kinds[node.id, gpu] = kind

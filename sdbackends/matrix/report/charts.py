@@ -1,7 +1,8 @@
 """The bar charts: where the time of a picture goes, building, memory, and the share of the ceiling.
 
-Rows in, `Section`s out: a chart for each work and machine, a bar for each cell that has figures.
-Bars are elements of the page (a length each), so the filters can take them away and rescale.
+Rows in, `ChartSection`s out: a chart for each work and machine, a bar for each cell that has
+figures. Bars are elements of the page (a length each), so the filters can take them away and
+rescale.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class Chart:
 
 
 @dataclass(frozen=True)
-class Section:
+class ChartSection:
     """`stacked`: the pieces of a bar stand end to end, because they add up."""
 
     id: str
@@ -74,10 +75,10 @@ class Section:
     stacked: bool = False
 
 
-def sections(rows: Sequence[Row]) -> list[Section]:
+def sections(rows: Sequence[Row]) -> list[ChartSection]:
     """Those that have a bar at all."""
     found = [
-        Section(
+        ChartSection(
             "latency",
             "Where the time of a picture goes",
             "Medians in a warm process; together they are one whole call, which draws the batch.",
@@ -85,7 +86,7 @@ def sections(rows: Sequence[Row]) -> list[Section]:
             _charts(rows, _latency),
             stacked=True,
         ),
-        Section(
+        ChartSection(
             "building",
             "Building, cold and from the cache",
             "What a person waits for before pictures come at their steady pace. Building with an "
@@ -93,14 +94,14 @@ def sections(rows: Sequence[Row]) -> list[Section]:
             _BUILD,
             _charts(rows, _building),
         ),
-        Section(
+        ChartSection(
             "memory",
             "Memory",
             "The largest resident size, workers included; the largest on the GPU; weights held.",
             _MEMORY,
             _charts(rows, _memory),
         ),
-        Section(
+        ChartSection(
             "roofline",
             "Share of the machine's ceiling",
             "Operations a second of each part, attention included, against the fastest matmul or "

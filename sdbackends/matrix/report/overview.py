@@ -35,7 +35,7 @@ class Winners:
 
 
 @dataclass(frozen=True)
-class Line:
+class OverviewLine:
     """One work on one machine, across the backends."""
 
     cell: Cell
@@ -49,7 +49,7 @@ class Grid:
 
     place: str
     columns: tuple[Column, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[OverviewLine, ...]
 
     @property
     def measured(self) -> Grid:
@@ -98,7 +98,7 @@ def grids(rows: Sequence[Row]) -> list[Grid]:
         lines = []
         for same in _by_work(here):
             best = next(iter(ranked(same)), None)
-            lines.append(Line(same[0].cell, {_column(row): row for row in same}, best))
+            lines.append(OverviewLine(same[0].cell, {_column(row): row for row in same}, best))
         found.append(Grid(place, _columns(here), tuple(lines)))
     return found
 

@@ -29,7 +29,7 @@ _LAYOUT = contact_sheet.Layout(edge=128, map_edge=128, across=4)
 
 
 @dataclass(frozen=True)
-class Tile:
+class PageTile:
     """One cell on the contact sheet; `lacks` says why there is no picture or no map."""
 
     row: Row
@@ -45,17 +45,17 @@ class Sheet:
 
     cell: Cell
     place: str
-    tiles: tuple[Tile, ...]
+    tiles: tuple[PageTile, ...]
 
 
 def sheets(rows: Sequence[Row]) -> list[Sheet]:
-    groups: dict[tuple[object, ...], list[Tile]] = {}
+    groups: dict[tuple[object, ...], list[PageTile]] = {}
     for tile in tiles(rows):
         groups.setdefault((tile.row.place, *tile.row.work), []).append(tile)
     return [Sheet(same[0].row.cell, same[0].row.place, tuple(same)) for same in groups.values()]
 
 
-def tiles(rows: Sequence[Row]) -> list[Tile]:
+def tiles(rows: Sequence[Row]) -> list[PageTile]:
     """A tile for each cell that drew something."""
     return [_tile(row, rows) for row in rows if row.result.picture]
 
@@ -87,7 +87,7 @@ def _title(sheet: Sheet) -> str:
     return f"{sheet.cell.pipeline} on {sheet.place}: {work}"
 
 
-def _captioned(tile: Tile) -> contact_sheet.Tile:
+def _captioned(tile: PageTile) -> contact_sheet.Tile:
     """The tile with the words of the page's sheet under it."""
     cell = tile.row.cell
     return contact_sheet.Tile(
@@ -100,7 +100,7 @@ def _captioned(tile: Tile) -> contact_sheet.Tile:
     )
 
 
-def _how_far(tile: Tile) -> str:
+def _how_far(tile: PageTile) -> str:
     agreement = tile.row.result.agreement
     if agreement is None or agreement.image_max is None or tile.is_reference:
         return ""
@@ -108,19 +108,21 @@ def _how_far(tile: Tile) -> str:
     return text if agreement.ssim is None else f"{text}, SSIM {agreement.ssim:.4f}"
 
 
-def _tile(row: Row, rows: Sequence[Row]) -> Tile:
+def _tile(row: Row, rows: Sequence[Row]) -> PageTile:
     reference = reference_of(row, rows)
     picture = _open(row)
     if picture is None:
-        return Tile(row, lacks=f"{row.result.picture} is not beside the results file, or no PNG")
+        return PageTile(
+            row, lacks=f"{row.result.picture} is not beside the results file, or no PNG"
+        )
     if reference is row:
-        return Tile(row, _small(picture), is_reference=True)
+        return PageTile(row, _small(picture), is_reference=True)
     other = _open(reference) if reference else None
     if other is None:
-        return Tile(row, _small(picture), lacks="no picture of the reference to compare")
+        return PageTile(row, _small(picture), lacks="no picture of the reference to compare")
     if other.size != picture.size:
-        return Tile(row, _small(picture), lacks="another size than the reference's")
-    return Tile(row, _small(picture), difference_map(picture, other))
+        return PageTile(row, _small(picture), lacks="another size than the reference's")
+    return PageTile(row, _small(picture), difference_map(picture, other))
 
 
 def _small(picture: Image.Image) -> Image.Image:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sdbackends.errors import UsageError
 from sdbackends.oneflow_host.check.local_modules import LocalModules
-from sdbackends.oneflow_host.check.program import Names, Program, parse
+from sdbackends.oneflow_host.check.program import Names, ReadProgram, parse
 from sdbackends.oneflow_host.check.reader import walk
 from sdbackends.oneflow_host.check.report import Report
 
@@ -30,7 +30,7 @@ def check(script: Path, names: Callable[[], Names], path: Sequence[str] | None =
         UsageError: there is no such file, or it is not Python.
     """
     tree = _parse(script)
-    program = Program(names(), LocalModules(script.absolute().parent, path), walk)
+    program = ReadProgram(names(), LocalModules(script.absolute().parent, path), walk)
     program.run(script, tree)
     return Report.of(script, program)
 

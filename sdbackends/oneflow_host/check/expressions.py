@@ -5,19 +5,19 @@ from __future__ import annotations
 import ast
 import builtins
 
-from sdbackends.oneflow_host.check.program import SCRIPT, Module, Program
-from sdbackends.oneflow_host.check.scope import TENSOR, Bound, Known, Value
+from sdbackends.oneflow_host.check.program import SCRIPT, Module, ReadProgram
+from sdbackends.oneflow_host.check.scope import TENSOR, Bound, Known, NamedValue
 from sdbackends.oneflow_host.check.tensors import gives_tensor
 
 
 class Expressions:
     """For one file; `scope` is where the walk is."""
 
-    def __init__(self, program: Program, module: Module) -> None:
+    def __init__(self, program: ReadProgram, module: Module) -> None:
         self.program, self.module = program, module
         self.scope = module.scope
 
-    def values(self, node: ast.expr | None) -> tuple[Value, ...]:
+    def values(self, node: ast.expr | None) -> tuple[NamedValue, ...]:
         """Everything of torch, and every local module, that `node` may stand for."""
         match node:
             case ast.Name(id=name):
@@ -35,7 +35,7 @@ class Expressions:
                 return self._result(node)
         return ()
 
-    def lacks(self, value: Value) -> bool:
+    def lacks(self, value: NamedValue) -> bool:
         return value.of_torch and self.program.names.lacking(value.name) is not None
 
     def known(self, node: ast.expr) -> Known | None:
@@ -58,7 +58,7 @@ class Expressions:
                 return self._has(owner, word)
         return None
 
-    def annotated(self, node: ast.expr | None) -> tuple[Value, ...]:
+    def annotated(self, node: ast.expr | None) -> tuple[NamedValue, ...]:
         """A tensor, where an annotation says `torch.Tensor`, `… | None` or `Optional[…]`."""
         match node:
             case ast.BinOp(left=left, op=ast.BitOr(), right=ast.Constant(value=None)):
@@ -70,16 +70,16 @@ class Expressions:
                 return (TENSOR,) if is_tensor else ()
         return ()
 
-    def _attributes(self, owner: ast.expr, name: str) -> tuple[Value, ...]:
-        found: list[Value] = []
+    def _attributes(self, owner: ast.expr, name: str) -> tuple[NamedValue, ...]:
+        found: list[NamedValue] = []
         for value in self.values(owner):
             if value.of_torch:
-                found.append(Value(f"{value.name}.{name}"))
+                found.append(NamedValue(f"{value.name}.{name}"))
             elif module := self.program.load(value.name):
                 found += self.program.member(module, name)
         return tuple(found)
 
-    def _result(self, node: ast.Call) -> tuple[Value, ...]:
+    def _result(self, node: ast.Call) -> tuple[NamedValue, ...]:
         match node:
             case ast.Call(
                 func=ast.Name(id="getattr"),
@@ -88,7 +88,7 @@ class Expressions:
                 found = self._attributes(owner, word)
                 return tuple(value for value in found if not (default and self.lacks(value)))
         if module := constant_import(node):
-            return (Value(module),) if self.program.is_followed(module) else ()
+            return (NamedValue(module),) if self.program.is_followed(module) else ()
         if any(gives_tensor(value.name) for value in self.values(node.func)):
             return (TENSOR,)
         return ()

@@ -17,7 +17,7 @@ from typing import Protocol
 
 from sdbackends.oneflow_host.check.finding import Finding, Line
 from sdbackends.oneflow_host.check.local_modules import LocalModules
-from sdbackends.oneflow_host.check.scope import Scope, Value
+from sdbackends.oneflow_host.check.scope import NamedValue, Scope
 
 SCRIPT = "__main__"
 
@@ -50,14 +50,14 @@ class Module:
         return self.file
 
 
-class Program:
+class ReadProgram:
     """`walk` reads one module's tree; `names` says what OneFlow lacks."""
 
     def __init__(
         self,
         names: Names,
         local: LocalModules,
-        walk: Callable[[Program, Module, ast.Module], None],
+        walk: Callable[[ReadProgram, Module, ast.Module], None],
     ) -> None:
         self.names, self.local, self.walk = names, local, walk
         self.modules: dict[str, Module] = {}
@@ -90,16 +90,16 @@ class Program:
         """Whether a dotted name may lead to torch."""
         return self.local.kind(name.partition(".")[0]) in ("torch", "local")
 
-    def member(self, module: Module, name: str) -> tuple[Value, ...]:
+    def member(self, module: Module, name: str) -> tuple[NamedValue, ...]:
         """What `name` of a local module may stand for: a name that it binds, or a submodule."""
         if name in module.scope.names:
             return module.scope.names[name].values
         submodule = self.load(f"{module.name}.{name}")
-        return (Value(submodule.name),) if submodule else self.from_stars(module, name)
+        return (NamedValue(submodule.name),) if submodule else self.from_stars(module, name)
 
-    def from_stars(self, module: Module, name: str) -> tuple[Value, ...]:
+    def from_stars(self, module: Module, name: str) -> tuple[NamedValue, ...]:
         """A name that nothing binds: of several star imports one must have it, not each."""
-        values = [Value(f"{star}.{name}") for star in module.stars]
+        values = [NamedValue(f"{star}.{name}") for star in module.stars]
         if name.startswith("_") or not all(value.of_torch for value in values):
             return ()
         there = [value for value in values if self.names.lacking(value.name) is None]

@@ -10,11 +10,11 @@ from sdbackends.oneflow_host.check.branches import Branches
 from sdbackends.oneflow_host.check.definitions import Definitions
 from sdbackends.oneflow_host.check.expressions import constant_import
 from sdbackends.oneflow_host.check.finding import Line
-from sdbackends.oneflow_host.check.program import Module, Program
-from sdbackends.oneflow_host.check.scope import Bound, Value
+from sdbackends.oneflow_host.check.program import Module, ReadProgram
+from sdbackends.oneflow_host.check.scope import Bound, NamedValue
 
 
-def walk(program: Program, module: Module, tree: ast.Module) -> None:
+def walk(program: ReadProgram, module: Module, tree: ast.Module) -> None:
     """Note every name of torch in the file that OneFlow lacks, and what the file binds."""
     Reader(program, module).body(tree.body)
 
@@ -25,9 +25,9 @@ class Reader(Branches, Definitions):
     def visit_import(self, node: ast.Import) -> None:
         for alias in node.names:
             followed = self.follow(alias.name, node.lineno)
-            self.use([Value(alias.name)], node.lineno, "import")
+            self.use([NamedValue(alias.name)], node.lineno, "import")
             name = alias.name if alias.asname else alias.name.partition(".")[0]
-            self.bind(alias.asname or name, [Value(name, imported=True)] if followed else [])
+            self.bind(alias.asname or name, [NamedValue(name, imported=True)] if followed else [])
 
     def visit_importfrom(self, node: ast.ImportFrom) -> None:
         name = self._absolute(node)
@@ -40,11 +40,11 @@ class Reader(Branches, Definitions):
                 if alias.name == "*":
                     self._import_star(name, module, alias.lineno)
                     continue
-                values: tuple[Value, ...] = ()
+                values: tuple[NamedValue, ...] = ()
                 if module is not None:
                     values = self.program.member(module, alias.name)
                 elif followed:
-                    values = (Value(f"{name}.{alias.name}"),)
+                    values = (NamedValue(f"{name}.{alias.name}"),)
                     self.use(values, alias.lineno, "import")
                 imported = [replace(value, imported=True) for value in values]
                 self.bind(alias.asname or alias.name, imported)
@@ -98,7 +98,7 @@ class Reader(Branches, Definitions):
         self.parts(node)
         if module := constant_import(node):
             self.follow(module, node.lineno)
-            self.use([Value(module)], node.lineno, "import")
+            self.use([NamedValue(module)], node.lineno, "import")
         match node:
             case ast.Call(func=ast.Name(id="getattr"), args=[owner, ast.Constant(), *default]):
                 without = ast.Call(node.func, node.args[:2], [])
@@ -136,7 +136,7 @@ class Reader(Branches, Definitions):
     def _import_star(self, name: str, module: Module | None, line: int) -> None:
         if module is None:
             # Of torch, or of what is not read: that may have any name.
-            self.use([Value(name)], line, "import")
+            self.use([NamedValue(name)], line, "import")
             self.module.stars.append(name)
             return
         self.module.stars += module.stars

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sdbackends.oneflow_host.check.finding import Finding, Line, Weight
-from sdbackends.oneflow_host.check.program import Program
+from sdbackends.oneflow_host.check.program import ReadProgram
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Report:
     unreadable: tuple[Path, ...]
 
     @classmethod
-    def of(cls, script: Path, program: Program) -> Report:
+    def of(cls, script: Path, program: ReadProgram) -> Report:
         findings = program.findings.values()
         order = sorted(findings, key=lambda it: (it.file != script, str(it.file), it.line, it.name))
         return cls(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Value:
+class NamedValue:
     """A thing of torch, or a local module, by its dotted name.
 
     `is_tensor`: an instance of torch.Tensor. `imported`: bound by an import, not an assignment.
@@ -25,7 +25,7 @@ class Value:
         return self.name == "torch" or self.name.startswith("torch.")
 
 
-TENSOR = Value("torch.Tensor", is_tensor=True)
+TENSOR = NamedValue("torch.Tensor", is_tensor=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Known:
 class Bound:
     """What one name may stand for; no values: something of the file's own."""
 
-    values: tuple[Value, ...] = ()
+    values: tuple[NamedValue, ...] = ()
     #: The answer of a `hasattr` that the name holds.
     known: Known | None = None
     #: `name = None`: a place kept for what comes later.

@@ -9,8 +9,8 @@ from typing import Literal
 
 from sdbackends.oneflow_host.check.expressions import Expressions
 from sdbackends.oneflow_host.check.finding import Finding, Line
-from sdbackends.oneflow_host.check.program import Module, Program
-from sdbackends.oneflow_host.check.scope import TENSOR, Bound, Known, Scope, Value
+from sdbackends.oneflow_host.check.program import Module, ReadProgram
+from sdbackends.oneflow_host.check.scope import TENSOR, Bound, Known, NamedValue, Scope
 from sdbackends.oneflow_host.check.try_blocks import Attempt
 
 _FAILED = "guarded: its try fails over to another way"
@@ -20,7 +20,7 @@ _WIDTH = 60
 class Walk(Expressions):
     """`visit_KIND` methods, of the classes below this one, say what a kind of node means."""
 
-    def __init__(self, program: Program, module: Module) -> None:
+    def __init__(self, program: ReadProgram, module: Module) -> None:
         super().__init__(program, module)
         #: The function that is walked, by its qualified name; None at module level.
         self.function: str | None = None
@@ -94,7 +94,7 @@ class Walk(Expressions):
 
     def use(
         self,
-        values: Iterable[Value],
+        values: Iterable[NamedValue],
         line: int,
         way: Literal["import", "attribute"] = "attribute",
         harmless: str = "",
@@ -106,7 +106,9 @@ class Walk(Expressions):
                 guarded = self.unreached() or harmless or self._caught(way)
                 self._note(name, line, why, guarded)
 
-    def bind(self, name: str, values: Iterable[Value] = (), known: Known | None = None) -> None:
+    def bind(
+        self, name: str, values: Iterable[NamedValue] = (), known: Known | None = None
+    ) -> None:
         """`name` stands for these from here on; where no run gets, nothing is bound again."""
         if not self.unreached():
             self.scope.bind(name, Bound(tuple(values), known), branch=self.branches > 0)
