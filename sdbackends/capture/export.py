@@ -1,14 +1,13 @@
 """Export a function over flat tensors to a `Graph` of ATen nodes.
 
 The function is Dynamo's graph (`dynamo_graph.py`) or one call of a module (`direct.py`). AOT export
-traces it with fake tensors and makes it functional; a light decomposition keeps the ops that
-engines have good kernels for (linear, convolution, norms, attention, activations, upsampling,
-embedding) and breaks up the rest. A shape that depends on data is refused.
+traces it with fake tensors and makes it functional; a light decomposition (`decompositions.py`)
+keeps the ops that engines have good kernels for (linear, convolution, norms, attention,
+activations, upsampling, embedding) and breaks up the rest. A shape that depends on data is refused.
 """
 
 from __future__ import annotations
 
-import functools
 import operator
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,30 +17,13 @@ from typing import Any, Literal
 
 import torch
 from torch._functorch.aot_autograd import aot_export_module
-from torch.export.exported_program import (
-    _override_composite_implicit_decomp,
-    _split_decomp_table_to_cia_and_python_decomp,
-)
+from torch.export.exported_program import _override_composite_implicit_decomp
 
+from sdbackends.capture.decompositions import tables
 from sdbackends.capture.graph import Graph, Node, Ref, TensorSpec, TorchConstant, Value
 from sdbackends.errors import CaptureError
 from sdbackends.utils.error_text import in_words
 
-_aten = torch.ops.aten
-#: Ops that stay whole: every engine runs them better in one piece.
-KEPT_WHOLE = (
-    _aten.scaled_dot_product_attention.default,
-    _aten.group_norm.default,
-    _aten.layer_norm.default,
-    _aten.silu.default,
-    _aten.gelu.default,
-    _aten.softmax.int,
-    _aten.linear.default,
-    _aten.conv2d.default,
-    _aten.upsample_nearest2d.vec,
-    _aten.addmm.default,
-    _aten.embedding.default,
-)
 #: Checks that hold by construction once the shapes are fixed.
 _DROPPED = frozenset({"aten._assert_tensor_metadata.default", "aten._assert_scalar.default"})
 #: The steps of a path to a submodule: of `L['module']._modules['mid_block'].resnets` two.
@@ -92,7 +74,7 @@ def export(
     """
     try:
         with _tracing(fakes):
-            composite, python = _tables()
+            composite, python = tables()
             with _override_composite_implicit_decomp(composite):
                 traced, signature = aot_export_module(
                     function, tuple(fakes), trace_joint=False, decompositions=python
@@ -112,23 +94,6 @@ def export(
     positions = {name: at for at, name in enumerate(signature.user_inputs)}
     mutated = tuple(positions[name] for name in signature.user_inputs_to_mutate.values())
     return _Converter(traced, arguments).convert(mutated)
-
-
-def decompositions() -> dict[Any, Any]:
-    """PyTorch's decompositions without those of `KEPT_WHOLE`."""
-    table: dict[Any, Any] = dict(
-        torch.export.default_decompositions().items()  # type: ignore[no-untyped-call]
-    )
-    for op in KEPT_WHOLE:
-        table.pop(op, None)
-    return table
-
-
-@functools.cache
-def _tables() -> tuple[dict[Any, Any], dict[Any, Any]]:
-    """What becomes of composite ops, and the decompositions of the others."""
-    composite, python = _split_decomp_table_to_cia_and_python_decomp(decompositions())
-    return dict(composite), dict(python)
 
 
 def path_of(source: str) -> str:

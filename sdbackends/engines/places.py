@@ -1,20 +1,21 @@
-"""Where a lowering goes: an op's name in, the file of its family out.
+"""Name the file that a lowering goes into.
 
 Engines with a table of lowerings keep one module a family, under the same names in every engine
-(`conv.py`, `norm.py`, …). The family is that of another overload of the op, else that of a word in
-its name, else what torch says of it (pointwise, a reduction), else that of the op most like it.
+(`conv.py`, `norm.py`, …). The family is that of another overload of the op (`capture/opset.py`),
+else that of a word in its name, else what torch says of it (pointwise, a reduction), else that of
+the op most like it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from sdbackends.capture.opset import FAMILIES
 from sdbackends.paths import package_dir
 
 #: A word in an op's name -> the module of its family.
@@ -39,21 +40,20 @@ _ALIKE = 0.7
 def lowering_file(op: str, folder: Path) -> str:
     """The file for "aten.erfinv.default", from the root of a checkout on.
 
-    `folder` is where the engine's lowerings stand; they are read, not imported, because they may
-    belong to another interpreter.
+    `folder` is where the engine's lowerings stand.
     """
-    family = _family(op, _spelt_out(folder))
+    family = _family(op)
     if family is None:
         return f"a new file in {_relative(folder)}"
     path = folder / f"{family}.py"
     return _relative(path) if path.exists() else f"{_relative(path)} (a new file)"
 
 
-def _family(op: str, table: Mapping[str, str]) -> str | None:
+def _family(op: str) -> str | None:
     base = _base(op)
-    same = [family for known, family in sorted(table.items()) if _base(known) == base]
-    if same:
-        return same[0]
+    known = {_base(one): family for family, ops in FAMILIES.items() for one in ops}
+    if base in known:
+        return known[base]
     for word in re.findall(r"[a-z]+", base):
         if word in _WORDS:
             return _WORDS[word]
@@ -63,7 +63,7 @@ def _family(op: str, table: Mapping[str, str]) -> str | None:
         return "unary" if _tensors(overload) == 1 else "elementwise"
     if torch.Tag.reduction in tags:
         return "reduce"
-    others = {_base(known): family for known, family in table.items() if family not in _POINTWISE}
+    others = {one: family for one, family in known.items() if family not in _POINTWISE}
     near = get_close_matches(base, others, n=1, cutoff=_ALIKE)
     return others[near[0]] if near else None
 
@@ -84,16 +84,6 @@ def _overload(op: str) -> Any:
 def _tensors(overload: Any) -> int:
     """How many of its arguments are tensors, or may be."""
     return sum("Tensor" in str(argument.type) for argument in overload._schema.arguments)
-
-
-def _spelt_out(folder: Path) -> dict[str, str]:
-    """The ops that the sources name in full, with their modules; the rest is pointwise."""
-    return {
-        op: path.stem
-        for path in sorted(folder.glob("*.py"))
-        if path.stem != "registry"  # its words about the table name an op too
-        for op in re.findall(r'"(aten\.\w+\.\w+)"', path.read_text("utf-8"))
-    }
 
 
 def _relative(path: Path) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from sdbackends.capture.decompositions import KEPT_WHOLE
 from sdbackends.capture.direct import capture, weights_of
-from sdbackends.capture.export import KEPT_WHOLE
 from sdbackends.capture.graph import Graph, Ref
 from sdbackends.errors import CaptureError
 from tests import tiny_models

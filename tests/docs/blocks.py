@@ -1,4 +1,8 @@
-"""The fenced blocks of a document: ```` ```python NAME ```` is a file, ```` ```sh ```` commands."""
+"""The fenced blocks of a document.
+
+```` ```python NAME ```` is a file, ```` ```diff NAME ```` a change of one, and ```` ```sh ```` is
+commands.
+"""
 
 from __future__ import annotations
 
@@ -38,6 +42,17 @@ def write(block: Block, folder: Path) -> None:
     """Into the file of that name: at its end, where there is one already."""
     with (folder / block.name).open("a", encoding="utf-8") as file:
         file.write("\n\n" + block.text if file.tell() else block.text)
+
+
+def change(block: Block, folder: Path) -> None:
+    """In the file of that name, replace the one place that the lines of the diff are of."""
+    lines = block.text.splitlines(keepends=True)
+    before = "".join(line[1:] for line in lines if line[0] != "+")
+    after = "".join(line[1:] for line in lines if line[0] != "-")
+    path = folder / block.name
+    text = path.read_text("utf-8")
+    assert text.count(before) == 1, before
+    path.write_text(text.replace(before, after), "utf-8")
 
 
 def follow(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.blocks import ROOT, blocks, follow, write
+from tests.docs.blocks import ROOT, blocks, change, follow, write
 
 pytestmark = pytest.mark.slow
 
@@ -26,18 +26,19 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def test_an_op_is_found_missing_and_added(checkout: Path) -> None:
-    script, look, report, lowering, judge, run = blocks("adding-an-op.md")
+    script, look, report, listed, lowering, judge, run = blocks("adding-an-op.md")
     write(script, checkout)
     before = follow(look.commands[0], checkout)
     assert (before.returncode, before.stdout) == (1, report.text), before.stderr
     on_torch = follow("sdbackends run --backend jax quantile.py", checkout)
     assert on_torch.returncode == 0 and "1 × probit: float32[2, 8]" in on_torch.stderr
 
+    change(listed, checkout)
     write(lowering, checkout)
     for command in judge.commands:
         done = follow(command, checkout)
         assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 passed" in done.stdout
+    assert "3 passed" in done.stdout
     on_jax = follow(run.commands[0], checkout)
     assert on_jax.returncode == 0, on_jax.stderr
     assert on_jax.stdout == on_torch.stdout

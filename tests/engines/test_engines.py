@@ -73,7 +73,7 @@ def test_engines_without_graphs_are_those_that_start_from_the_module() -> None:
         ("aten.linalg_qr.default", "linalg.py (a new file)"),
         ("aten.lgamma.default", "unary.py"),
         ("aten.lgamma.default (complex64)", "unary.py"),
-        ("aten.logcumsumexp.default", "reduce.py"),
+        ("aten.index_add.default", "indexing.py"),  # like another by name
     ],
 )
 def test_a_lowering_goes_to_the_file_of_its_family(op: str, file: str) -> None:

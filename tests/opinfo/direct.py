@@ -1,7 +1,6 @@
 """An ATen overload called directly: a graph of one node, made without a capture.
 
-For overloads that no capture of this torch holds, because it decomposes them or drops them; other
-versions of torch, and captures that were saved, have them.
+For overloads that come out of a capture, but of none of OpInfo's samples.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ def call(overload: str, args: Sequence[Any], kwargs: dict[str, Any], number: int
         ]
         nodes, outputs = [node, *takes], [Ref(take.name) for take in takes]
     graph = Graph(inputs, (), (), tuple(nodes), tuple(outputs))
-    return Traced(sample, "whole", graph, tensors, {}, list(outputs))
+    return Traced(sample, graph, tensors, {}, list(outputs))
 
 
 def _function(overload: str) -> Any:

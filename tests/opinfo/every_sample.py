@@ -1,4 +1,4 @@
-"""All samples of all OpInfos that JAX's table covers, in both ways: run by `nox -s opinfo`.
+"""All samples of all OpInfos that JAX's table covers: run by `nox -s opinfo`.
 
 The file's name keeps it out of the daily run.
 """
@@ -13,7 +13,6 @@ from sdbackends.engines.jax.engine import JaxEngine
 from tests import known_failures
 from tests.opinfo.database import DTYPES, Sample, opinfos, samples
 from tests.opinfo.suite import Outcome, run, unexpected
-from tests.opinfo.tracing import WAYS, Way
 
 KNOWN = known_failures.of_suite("opinfo", "jax")
 #: So many samples show whether the table covers an OpInfo at all; some have thousands.
@@ -26,7 +25,7 @@ def test_opinfo(
     opinfo: str, jax_engine: JaxEngine, record_property: Callable[[str, object], None]
 ) -> None:
     every = [sample for dtype in DTYPES for sample in samples(opinfo, dtype)]
-    outcomes = [outcome for way in WAYS for outcome in _covered(jax_engine, every, way)]
+    outcomes = _covered(jax_engine, every)
     if not outcomes:
         pytest.skip("the table does not cover it")
     record_property("run", len(outcomes))
@@ -35,7 +34,7 @@ def test_opinfo(
     unused = [
         f"{line.where}: no sample is called {line.pattern}"
         for line in lines
-        if not any(line.names(outcome.name) for outcome in outcomes)
+        if not any(line.names(outcome.sample) for outcome in outcomes)
     ]
     complaints = [*unexpected(outcomes, lines), *unused]
     assert not complaints, "\n".join(complaints)
@@ -45,8 +44,8 @@ def test_every_known_failure_names_an_opinfo() -> None:
     assert {line.pattern.split("/")[0] for line in KNOWN} <= set(opinfos())
 
 
-def _covered(engine: JaxEngine, every: list[Sample], way: Way) -> list[Outcome]:
+def _covered(engine: JaxEngine, every: list[Sample]) -> list[Outcome]:
     step = max(1, len(every) // SCREEN)
-    if step > 1 and not list(run(engine, every[::step], way)):
+    if step > 1 and not list(run(engine, every[::step])):
         return []
-    return list(run(engine, every, way))
+    return list(run(engine, every))

@@ -19,7 +19,7 @@ from sdbackends.errors import SdError
 from tests.known_failures import KnownFailure
 from tests.opinfo.database import Sample
 from tests.opinfo.judging import disagreement, repeatable
-from tests.opinfo.tracing import Traced, Way, traced
+from tests.opinfo.tracing import Traced, traced
 
 #: Samples in one program: a capture's fixed costs are shared, its graph stays small.
 TOGETHER = 64
@@ -30,20 +30,14 @@ class Outcome:
     """What became of one sample that was run; `wrong` is None where it agrees with torch."""
 
     sample: str
-    way: Way
     ops: frozenset[str]
     wrong: str | None
 
-    @property
-    def name(self) -> str:
-        """As in a list of known failures: the way is named where it is not the usual one."""
-        return self.sample if self.way == "plain" else f"{self.sample}/{self.way}"
 
-
-def run(engine: GraphEngine, samples: Sequence[Sample], way: Way) -> Iterator[Outcome]:
+def run(engine: GraphEngine, samples: Sequence[Sample]) -> Iterator[Outcome]:
     """The outcomes of those samples that can be captured and whose ops the engine has."""
     for start in range(0, len(samples), TOGETHER):
-        for parts in traced(samples[start : start + TOGETHER], way):
+        for parts in traced(samples[start : start + TOGETHER]):
             covered = [one for one in parts if not engine.unsupported(one.graph)]
             yield from run_traced(engine, covered)
 
@@ -52,12 +46,12 @@ def unexpected(outcomes: Sequence[Outcome], known: Sequence[KnownFailure]) -> li
     """Failures that no line lists, and listed ones that pass."""
     complaints = []
     for outcome in outcomes:
-        lines = [line for line in known if line.names(outcome.name)]
+        lines = [line for line in known if line.names(outcome.sample)]
         if outcome.wrong and not lines:
             ops = ", ".join(sorted(outcome.ops))
-            complaints.append(f"{outcome.name}: {outcome.wrong} ({ops})")
+            complaints.append(f"{outcome.sample}: {outcome.wrong} ({ops})")
         elif lines and not outcome.wrong:
-            complaints.append(f"{outcome.name} passes, but {lines[0].where} lists it")
+            complaints.append(f"{outcome.sample} passes, but {lines[0].where} lists it")
     return complaints
 
 
@@ -82,7 +76,7 @@ def run_traced(engine: GraphEngine, parts: list[Traced]) -> Iterator[Outcome]:
 def _judged(one: Traced, wrong: str | None) -> Iterator[Outcome]:
     """The outcome, unless nobody can agree with torch because it draws random numbers."""
     if wrong is None or repeatable(one.sample):
-        yield Outcome(one.sample.name, one.way, one.ops, wrong)
+        yield Outcome(one.sample.name, one.ops, wrong)
 
 
 def _results(engine: GraphEngine, parts: list[Traced]) -> list[Any]:

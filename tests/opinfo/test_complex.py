@@ -19,14 +19,11 @@ FIRST = 3
 OTHERS = {"aten._to_copy.default": ("cfloat", "cdouble")}
 
 
-def witness(overload: str) -> witnesses.Witness:
-    # What gives several results gives one, which is then taken apart.
-    return witnesses.read()["aten.split_with_sizes.default" if overload == "getitem" else overload]
-
-
 def candidates(overload: str) -> list[Sample]:
     """Samples of the OpInfos that witness the overload."""
-    names = [sample.split("/")[0] for sample in witness(overload).samples]
+    # What gives several results gives one, which is then taken apart.
+    known = "aten.split_with_sizes.default" if overload == "getitem" else overload
+    names = [sample.split("/")[0] for sample in witnesses.read()[known]]
     names += OTHERS.get(overload, ())
     return [s for name in dict.fromkeys(names) for d in DTYPES for s in samples(name, d, FIRST)]
 
@@ -41,7 +38,7 @@ def is_complex(overload: str, one: Traced) -> bool:
 @pytest.mark.parametrize("overload", sorted(COMPLEX))
 def test_complex_results(overload: str, jax_engine: JaxEngine) -> None:
     outcomes = []
-    for parts in traced(candidates(overload), witness(overload).way):
+    for parts in traced(candidates(overload)):
         having = [one for one in parts if is_complex(overload, one)]
         covered = [one for one in having if not jax_engine.unsupported(one.graph)]
         outcomes += run_traced(jax_engine, covered)

@@ -1,4 +1,4 @@
-"""JAX's lowerings against torch on a few OpInfo samples of every overload in the table.
+"""JAX's lowerings against torch on a few OpInfo samples of every overload of the op set.
 
 All samples of all OpInfos: `nox -s opinfo`.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from sdbackends.capture.opset import OPSET
 from sdbackends.engines.jax.engine import JaxEngine
 from sdbackends.engines.jax.ops import LOWERINGS
 from tests import known_failures
@@ -15,21 +16,25 @@ from tests.opinfo.bounded import Bounded
 from tests.opinfo.cases import CASES
 from tests.opinfo.database import DTYPES
 
-OVERLOADS = sorted(witnesses.read().values(), key=lambda one: (one.way, one.overload))
-
 
 @pytest.fixture(scope="module")
 def bounded(jax_engine: JaxEngine) -> Bounded:
     return Bounded(jax_engine, DTYPES)
 
 
-@pytest.mark.parametrize("overload", [one.overload for one in OVERLOADS])
+@pytest.mark.parametrize("overload", witnesses.read())
 def test_overload(overload: str, bounded: Bounded) -> None:
     assert not bounded.complaints(overload, known_failures.of_suite("opinfo", "jax"))
 
 
-def test_every_overload_of_the_table_is_tested() -> None:
+def test_the_table_is_the_op_set() -> None:
+    """JAX has no gaps."""
+    assert set(LOWERINGS) - OPSET == set(), "a name is missing in capture/opset.py"
+    assert OPSET - set(LOWERINGS) == set(), "a lowering is missing"
+
+
+def test_every_overload_of_the_op_set_is_tested() -> None:
     """By OpInfo's samples or by hypothesis."""
     tested = {*witnesses.read(), *CASES}
-    assert set(LOWERINGS) - tested == set(), "run `python -m tests.opinfo.trace`, or add a case"
-    assert tested - set(LOWERINGS) == set(), "no lowering any more"
+    assert OPSET - tested == set(), "run `python -m tests.opinfo.trace`, or add a case"
+    assert tested - OPSET == set(), "no op of a capture any more"

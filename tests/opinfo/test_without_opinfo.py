@@ -1,4 +1,4 @@
-"""Overloads of the JAX table that no OpInfo sample reaches, on drawn arguments."""
+"""Overloads that no OpInfo sample reaches, on drawn arguments."""
 
 from __future__ import annotations
 

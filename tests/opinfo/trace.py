@@ -1,34 +1,32 @@
-"""Looks for samples of every overload of the JAX table: `python -m tests.opinfo.trace`.
+"""Looks for samples of every overload of the op set: `python -m tests.opinfo.trace`.
 
 Captures the first samples of every OpInfo, which takes half an hour of one core, and writes
-`witnesses.txt` anew. To be run when a lowering is added or another torch is pinned; names of
-OpInfos after the command trace those alone and keep all other lines.
+`witnesses.txt` anew. To be run when an op is added to the op set or another torch is pinned; names
+of OpInfos after the command trace those alone and keep all other lines.
 """
 
 from __future__ import annotations
 
 import sys
 
-from sdbackends.engines.jax.ops import LOWERINGS
+from sdbackends.capture.opset import OPSET
 from tests.opinfo import witnesses
 from tests.opinfo.database import DTYPES, opinfos, samples
-from tests.opinfo.tracing import WAYS, Way, traced
+from tests.opinfo.tracing import traced
 
 #: Of each OpInfo and dtype; the other samples differ in shapes and values rather than in ops.
 FIRST = 3
 
 
 def main(names: list[str]) -> None:
-    traces: dict[tuple[Way, str], frozenset[str]] = {}
+    traces: dict[str, frozenset[str]] = {}
     for number, name in enumerate(names or opinfos(), start=1):
-        for way in WAYS:
-            some = [sample for dtype in DTYPES for sample in samples(name, dtype, FIRST)]
-            for parts in traced(some, way):
-                traces |= {(way, one.sample.name): one.ops for one in parts}
+        some = [sample for dtype in DTYPES for sample in samples(name, dtype, FIRST)]
+        for parts in traced(some):
+            traces |= {one.sample.name: one.ops for one in parts}
         print(f"{number} of {len(names or opinfos())}: {name}", file=sys.stderr)
     kept = witnesses.read() if names else {}
-    found = {one.overload: one for one in witnesses.choose(traces, LOWERINGS)}
-    witnesses.write([*({**found, **kept}.values())])
+    witnesses.write({**witnesses.choose(traces, OPSET), **kept})
 
 
 if __name__ == "__main__":

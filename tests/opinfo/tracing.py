@@ -1,29 +1,22 @@
 """Samples in, the house's capture of them out, each sample with the ATen ops that it uses.
 
 Many samples are captured as one model, because a capture costs a third of a second whatever it
-holds. There are two ways: "plain", as every engine gets it, and "whole", with nothing decomposed:
-so a table's entries are reached that another version of torch leaves in one piece.
+holds.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
-from unittest import mock
+from typing import Any
 
 import torch
 from torch.utils import _pytree as pytree
 
-from sdbackends.capture import direct, export
+from sdbackends.capture import direct
 from sdbackends.capture.graph import Graph, Ref
 from sdbackends.errors import CaptureError
 from tests.opinfo.database import Sample
-
-Way = Literal["plain", "whole"]
-WAYS: tuple[Way, ...] = ("plain", "whole")
 
 
 class Samples(torch.nn.Module):
@@ -49,7 +42,6 @@ class Traced:
     """
 
     sample: Sample
-    way: Way
     graph: Graph
     inputs: list[torch.Tensor]
     constants: dict[str, torch.Tensor]
@@ -60,15 +52,15 @@ class Traced:
         return frozenset(node.op for node in self.graph.nodes) - {"getitem"}
 
 
-def traced(samples: Sequence[Sample], way: Way) -> Iterator[list[Traced]]:
+def traced(samples: Sequence[Sample]) -> Iterator[list[Traced]]:
     """The samples' parts, in one list for each capture; what no capture takes is left out."""
     try:
-        captured = _capture(samples, way)
+        captured = direct.capture(Samples(samples), tuple(sample.tensors() for sample in samples))
     except CaptureError:
         if len(samples) > 1:
             middle = len(samples) // 2
-            yield from traced(samples[:middle], way)
-            yield from traced(samples[middle:], way)
+            yield from traced(samples[:middle])
+            yield from traced(samples[middle:])
         return
     tensors = [tensor for sample in samples for tensor in sample.tensors()]
     results = pytree.tree_unflatten(captured.graph.outputs, captured.out_spec)
@@ -78,7 +70,7 @@ def traced(samples: Sequence[Sample], way: Way) -> Iterator[list[Traced]]:
         graph = part(captured.graph, outputs)
         inputs = [tensors[int(value.key)] for value in graph.inputs]
         contents = {value.key: captured.constants[value.key] for value in graph.constants}
-        parts.append(Traced(sample, way, graph, inputs, contents, result))
+        parts.append(Traced(sample, graph, inputs, contents, result))
     yield parts
 
 
@@ -97,23 +89,3 @@ def part(graph: Graph, outputs: Sequence[Ref]) -> Graph:
         nodes=tuple(reversed(nodes)),
         outputs=tuple(outputs),
     )
-
-
-def _capture(samples: Sequence[Sample], way: Way) -> direct.CapturedCall:
-    with _decomposed(way):
-        return direct.capture(Samples(samples), tuple(sample.tensors() for sample in samples))
-
-
-@contextmanager
-def _decomposed(way: Way) -> Iterator[None]:
-    if way == "plain":
-        yield
-        return
-    with mock.patch.object(export, "_tables", _nothing_decomposed):
-        yield
-
-
-@functools.cache
-def _nothing_decomposed() -> tuple[dict[Any, Any], dict[Any, Any]]:
-    composite, python = export._split_decomp_table_to_cia_and_python_decomp({})
-    return dict(composite), dict(python)

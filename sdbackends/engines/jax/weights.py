@@ -23,9 +23,7 @@ from sdbackends.engines.jax.options import JaxOptions
 from sdbackends.engines.weight_copies import Copies, Memory, WeightCopy, memory_of, one_at_a_time
 
 Order = tuple[int, ...]
-_CONVOLUTIONS = frozenset(
-    {"aten.conv2d.default", "aten.conv2d.padding", "aten.convolution.default"}
-)
+_CONVOLUTIONS = frozenset({"aten.conv2d.default", "aten.convolution.default"})
 
 
 @dataclass(frozen=True)

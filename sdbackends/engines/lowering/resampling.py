@@ -20,10 +20,10 @@ def given_scales(output_size: Sequence[int] | None, scales: Scales) -> Sequence[
     return (None, None) if output_size is not None or not scales else scales
 
 
-def nearest(size: int, target: int, scale: float | None, centre: float = 0.0) -> NDArray[np.int64]:
-    """Return which of `size` rows each of `target` rows is; `centre` is 0.5 in the exact mode."""
+def nearest(size: int, target: int, scale: float | None) -> NDArray[np.int64]:
+    """Return which of `size` rows each of `target` rows is."""
     step = np.float32(1 / scale if scale else size / target)
-    places = (np.arange(target, dtype=np.float32) + np.float32(centre)) * step
+    places = np.arange(target, dtype=np.float32) * step
     picked: NDArray[np.int64] = np.minimum(np.floor(places).astype(np.int64), size - 1)
     return picked
 

@@ -22,7 +22,6 @@ DTYPES: Mapping[str, Any] = {
     "bool": flow.bool,
 }
 _FLOATING = (flow.float64, flow.float32, flow.float16)
-_WHOLE = (flow.int64, flow.int32, flow.int8, flow.uint8)
 #: From wide to narrow; the first that one of two operands has is what both become.
 _RANK = (
     flow.float64,
@@ -43,10 +42,6 @@ def on(device_type: str) -> tuple[str, ...]:
 
 def is_floating(dtype: Any) -> bool:
     return dtype in _FLOATING
-
-
-def is_whole(dtype: Any) -> bool:
-    return dtype in _WHOLE
 
 
 def common(*tensors: Any) -> Any:

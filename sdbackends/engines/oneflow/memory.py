@@ -103,11 +103,9 @@ def _attention(node: Node, specs: Specs) -> int:
 _ON_THE_WAY: Mapping[str, Callable[[Node, Specs], int]] = {
     "aten.group_norm.default": _times(9),
     "aten.layer_norm.default": _times(9),
-    "aten.rms_norm.default": _times(5),
     "aten.linear.default": _linear,
     "aten.addmm.default": _times(1),
     "aten.conv2d.default": _convolution,
-    "aten.conv2d.padding": _convolution,
     "aten.convolution.default": _convolution,
     "aten.upsample_nearest2d.vec": _times(1),
     "aten.scaled_dot_product_attention.default": _attention,

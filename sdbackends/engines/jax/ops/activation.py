@@ -38,25 +38,3 @@ def elu(x: Array, alpha: float = 1, scale: float = 1, input_scale: float = 1) ->
 @elementwise("aten.hardtanh.default")
 def hardtanh(x: Array, min_val: float = -1, max_val: float = 1) -> Array:
     return jnp.clip(x, min_val, max_val)
-
-
-@elementwise("aten.hardswish.default")
-def hardswish(x: Array) -> Array:
-    wide = _wide(x)
-    return wide * jnp.clip(wide + 3, 0, 6) / 6
-
-
-@elementwise("aten.hardsigmoid.default")
-def hardsigmoid(x: Array) -> Array:
-    return jnp.clip(_wide(x) + 3, 0, 6) / 6
-
-
-@elementwise("aten.softplus.default")
-def softplus(x: Array, beta: float = 1, threshold: float = 20) -> Array:
-    scaled = _wide(x) * beta
-    return jnp.where(scaled > threshold, _wide(x), jnp.logaddexp(scaled, 0.0) / beta)
-
-
-@elementwise("aten.mish.default")
-def mish(x: Array) -> Array:
-    return _wide(x) * jnp.tanh(softplus(x))

@@ -36,13 +36,13 @@ ENOUGH_CHANNELS = 64
 _HWIO = (3, 2, 0, 1)
 
 
-@lowers("aten.conv2d.default", "aten.conv2d.padding", layouts=True, choices=True)
+@lowers("aten.conv2d.default", layouts=True, choices=True)
 def conv2d(
     x: Value,
     weight: Value,
     bias: Array | None = None,
     stride: int | Sequence[int] = 1,
-    padding: str | int | Sequence[int] = 0,
+    padding: int | Sequence[int] = 0,
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
     *,
@@ -55,7 +55,7 @@ def conv2d(
         return reshaped(one, one.shape[1:])
     kernel = (weight.shape[2], weight.shape[3])
     steps, spread = pair(stride), pair(dilation)
-    window = Window(kernel, steps, sides(padding, kernel, spread), spread, groups)
+    window = Window(kernel, steps, sides(padding), spread, groups)
     if not choices.channels_last:
         y = _native(logical(x), logical(weight), window, choices, ("NCHW", "OIHW", "NCHW"))
         return _finish(y, bias, x.dtype, (1, -1, 1, 1))
@@ -146,37 +146,6 @@ def _native(
     )
 
 
-@lowers(
-    "aten.conv1d.default",
-    "aten.conv1d.padding",
-    "aten.conv3d.default",
-    "aten.conv3d.padding",
-    choices=True,
-)
-def conv_nd(
-    x: Array,
-    weight: Array,
-    bias: Array | None = None,
-    stride: int | Sequence[int] = 1,
-    padding: str | int | Sequence[int] = 0,
-    dilation: int | Sequence[int] = 1,
-    groups: int = 1,
-    *,
-    choices: JaxOptions,
-) -> Array:
-    n = weight.ndim - 2
-    steps, spread = each(stride, n), each(dilation, n)
-    if padding == "same":  # the odd one comes after, which `convolution` has no word for
-        totals = [d * (k - 1) for k, d in zip(weight.shape[2:], spread, strict=True)]
-        widths = [(total // 2, total - total // 2) for total in totals]
-        x = jnp.pad(x, [(0, 0)] * (x.ndim - n) + widths)
-    border = (0,) * n if isinstance(padding, str) else each(padding, n)
-    y = convolution(
-        x, weight, bias, steps, border, spread, False, (0,) * n, groups, choices=choices
-    )
-    return logical(y)
-
-
 @lowers("aten.convolution.default", layouts=True, choices=True)
 def convolution(
     x: Value,
@@ -223,25 +192,6 @@ def convolution(
         preferred_element_type=choices.accumulator(plain.dtype),
     )
     return _finish(y, bias, plain.dtype, (1, -1) + (1,) * n)
-
-
-@lowers("aten.conv_transpose1d.default", "aten.conv_transpose2d.input", choices=True)
-def conv_transpose(
-    x: Array,
-    weight: Array,
-    bias: Array | None = None,
-    stride: int | Sequence[int] = 1,
-    padding: int | Sequence[int] = 0,
-    output_padding: int | Sequence[int] = 0,
-    groups: int = 1,
-    dilation: int | Sequence[int] = 1,
-    *,
-    choices: JaxOptions,
-) -> Array:
-    n = weight.ndim - 2
-    form = (each(stride, n), each(padding, n), each(dilation, n))
-    extra = each(output_padding, n)
-    return logical(convolution(x, weight, bias, *form, True, extra, groups, choices=choices))
 
 
 def _turned(kernel: Array, groups: int) -> Array:

@@ -34,16 +34,8 @@ class Window:
         return self.groups == 1 and self.dilation == (1, 1)
 
 
-def sides(
-    padding: str | int | Sequence[int], kernel: tuple[int, int], dilation: tuple[int, int]
-) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Padding before and after, along the height and the width; "same" puts the odd one after."""
-    if isinstance(padding, str):
-        totals = [
-            d * (k - 1) if padding == "same" else 0 for k, d in zip(kernel, dilation, strict=True)
-        ]
-        first, second = ((total // 2, total - total // 2) for total in totals)
-        return first, second
+def sides(padding: int | Sequence[int]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Padding before and after, along the height and the width."""
     down, right = pair(padding)
     return (down, down), (right, right)
 

@@ -40,11 +40,6 @@ def sub(x: Operand, other: Operand, alpha: Number = 1) -> Any:
     return jnp.subtract(x, other if alpha == 1 else other * alpha)
 
 
-@elementwise("aten.rsub.Scalar", "aten.rsub.Tensor")
-def rsub(x: Operand, other: Operand, alpha: Number = 1) -> Any:
-    return sub(other, x, alpha)
-
-
 @elementwise("aten.div.Tensor", "aten.div.Scalar")
 def div(x: Array, other: Operand) -> Array:
     return jnp.true_divide(x, other)
@@ -67,12 +62,6 @@ def _trunc_int(x: Array, other: Operand) -> Array:
     dtype = jnp.result_type(x, other)
     left, right = jnp.broadcast_arrays(jnp.asarray(x, dtype), jnp.asarray(other, dtype))
     return jax.lax.div(left, right)
-
-
-@elementwise("aten.floor_divide.default", "aten.floor_divide.Scalar")
-@in_float32
-def floor_divide(x: Array, other: Operand) -> Array:
-    return jnp.floor_divide(x, other)
 
 
 @elementwise("aten.pow.Tensor_Scalar", "aten.pow.Tensor_Tensor", "aten.pow.Scalar")
@@ -99,31 +88,3 @@ def clamp(x: Array, min: Operand | None = None, max: Operand | None = None) -> A
     if min is not None:
         x = jnp.maximum(x, min)
     return x if max is None else jnp.minimum(x, max)
-
-
-@elementwise("aten.clamp_min.default", "aten.clamp_min.Tensor")
-def clamp_min(x: Array, min: Operand) -> Array:
-    return jnp.maximum(x, min)
-
-
-@elementwise("aten.clamp_max.default", "aten.clamp_max.Tensor")
-def clamp_max(x: Array, max: Operand) -> Array:
-    return jnp.minimum(x, max)
-
-
-@elementwise("aten.lerp.Scalar", "aten.lerp.Tensor")
-@in_float32
-def lerp(x: Array, end: Array, weight: Operand) -> Array:
-    return x + (end - x) * weight
-
-
-@elementwise("aten.addcmul.default")
-@in_float32
-def addcmul(x: Array, tensor1: Array, tensor2: Array, *, value: Number = 1) -> Array:
-    return x + value * tensor1 * tensor2
-
-
-@elementwise("aten.addcdiv.default")
-@in_float32
-def addcdiv(x: Array, tensor1: Array, tensor2: Array, *, value: Number = 1) -> Array:
-    return x + value * (tensor1 / tensor2)

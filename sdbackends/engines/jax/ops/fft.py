@@ -21,7 +21,7 @@ COMPLEX = frozenset(
         *("_fft_c2c.default", "_fft_r2c.default", "complex.default", "polar.default"),
         *("view_as_complex.default", "_to_copy.default", "clone.default", "mul.Tensor"),
         *("index_select.default", "slice.Tensor", "select.int", "cat.default"),
-        *("view.default", "permute.default", "transpose.int", "expand.default"),
+        *("view.default", "permute.default", "expand.default"),
         *("unsqueeze.default", "squeeze.dims", "alias.default", "constant_pad_nd.default"),
         *("index.Tensor", "split_with_sizes.default", "where.self", "full.default"),
     )

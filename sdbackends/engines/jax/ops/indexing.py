@@ -114,10 +114,3 @@ def slice_scatter(
     cut = [Cut(None)] * x.ndim
     cut[dim] = Cut(start, end, step)
     return x.at[tuple(cut)].set(src)
-
-
-@lowers("aten.select_scatter.default")
-def select_scatter(x: Array, src: Array, dim: int, index: int) -> Array:
-    place: list[Cut | int] = [Cut(None)] * x.ndim
-    place[dim] = index
-    return x.at[tuple(place)].set(src)

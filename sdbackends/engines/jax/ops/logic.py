@@ -6,13 +6,12 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 
-from sdbackends.engines.jax.layout import Array, Operand
+from sdbackends.engines.jax.layout import Array
 from sdbackends.engines.jax.ops.precision import in_float32
 from sdbackends.engines.jax.ops.registry import elementwise
 
 _UNARY: dict[str, Callable[..., Array]] = {
     "bitwise_not": jnp.invert,
-    "isfinite": jnp.isfinite,
     "isinf": jnp.isinf,
     "isnan": jnp.isnan,
     "logical_not": jnp.logical_not,
@@ -35,9 +34,4 @@ for _name, _function in _BINARY.items():
 elementwise("aten.logical_and.default")(jnp.logical_and)
 elementwise("aten.logical_or.default")(jnp.logical_or)
 elementwise("aten.logical_xor.default")(jnp.logical_xor)
-elementwise("aten.where.self", "aten.where.ScalarOther", "aten.where.ScalarSelf")(jnp.where)
-
-
-@elementwise("aten.masked_fill.Scalar", "aten.masked_fill.Tensor")
-def masked_fill(x: Array, mask: Array, value: Operand) -> Array:
-    return jnp.where(mask, jnp.asarray(value, x.dtype), x)
+elementwise("aten.where.self")(jnp.where)

@@ -15,9 +15,6 @@ from sdbackends.engines.jax.layout import CHANNELS_LAST, Array, Laid, Value, in_
 from sdbackends.engines.jax.ops.registry import lowers
 from sdbackends.engines.jax.options import JaxOptions
 
-#: What `rms_norm` adds when it is told nothing: one unit in the last place at 1.
-_EPSILON = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
-
 
 @lowers("aten.group_norm.default", layouts=True, choices=True)
 def group_norm(
@@ -114,42 +111,6 @@ def native_layer_norm(
     return _affine(centred * scale, weight, bias), mean, scale
 
 
-@lowers("aten.rms_norm.default")
-def rms_norm(
-    x: Array,
-    normalized_shape: Sequence[int],
-    weight: Array | None = None,
-    eps: float | None = None,
-) -> Array:
-    axes = tuple(range(x.ndim - len(normalized_shape), x.ndim))
-    wide = x.astype(jnp.float32)
-    tiny = _EPSILON[x.dtype.name] if eps is None else eps
-    scale = lax.rsqrt(jnp.square(wide).mean(axes, keepdims=True) + tiny)
-    return _affine(wide * scale, weight, None)
-
-
-@lowers("aten.batch_norm.default")
-def batch_norm(
-    x: Array,
-    weight: Array | None,
-    bias: Array | None,
-    running_mean: Array,
-    running_var: Array,
-    training: bool,
-    momentum: float,
-    eps: float,
-    cudnn_enabled: bool = True,
-) -> Array:
-    """Inference only: a graph that trains is refused by the capture."""
-    spread = (1, -1) + (1,) * (x.ndim - 2)
-    scale = lax.rsqrt(running_var.astype(jnp.float32) + eps).reshape(spread)
-    return _affine(
-        (x.astype(jnp.float32) - running_mean.reshape(spread)) * scale,
-        None if weight is None else weight.reshape(spread),
-        None if bias is None else bias.reshape(spread),
-    )
-
-
 @lowers("aten._native_batch_norm_legit_no_training.default")
 def native_batch_norm(
     x: Array,
@@ -160,8 +121,14 @@ def native_batch_norm(
     momentum: float,
     eps: float,
 ) -> tuple[Array, Array, Array]:
+    spread = (1, -1) + (1,) * (x.ndim - 2)
+    scale = lax.rsqrt(running_var.astype(jnp.float32) + eps).reshape(spread)
+    normed = _affine(
+        (x.astype(jnp.float32) - running_mean.reshape(spread)) * scale,
+        None if weight is None else weight.reshape(spread),
+        None if bias is None else bias.reshape(spread),
+    )
     nothing = jnp.zeros((0,), x.dtype)
-    normed = batch_norm(x, weight, bias, running_mean, running_var, False, momentum, eps)
     return normed, nothing, nothing
 
 

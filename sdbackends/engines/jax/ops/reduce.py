@@ -31,7 +31,7 @@ def _wide(x: Array, dtype: Dtype = None) -> Array:
     return x.astype(jnp.float32 if jnp.issubdtype(dtype or x.dtype, jnp.floating) else jnp.int32)
 
 
-@lowers("aten.sum.default", "aten.sum.dim_IntList")
+@lowers("aten.sum.dim_IntList")
 def sum(x: Array, dim: Dims = None, keepdim: bool = False, *, dtype: Dtype = None) -> Array:
     return jnp.sum(_wide(x, dtype), _axes(x, dim), keepdims=keepdim)
 
@@ -52,13 +52,6 @@ def var(
 ) -> Array:
     ddof = 1 if correction is None else correction
     return jnp.var(_wide(x), _axes(x, dim), keepdims=keepdim, ddof=ddof)
-
-
-@lowers("aten.std.correction")
-def std(
-    x: Array, dim: Dims = None, *, correction: int | None = None, keepdim: bool = False
-) -> Array:
-    return jnp.sqrt(var(x, dim, correction=correction, keepdim=keepdim))
 
 
 @lowers("aten.var_mean.correction")
@@ -118,11 +111,6 @@ def any(x: Array, dim: Dims = None, keepdim: bool = False) -> Array:
     return jnp.any(x, _axes(x, dim), keepdims=keepdim)
 
 
-@lowers("aten.all.default", "aten.all.dim", "aten.all.dims")
-def all(x: Array, dim: Dims = None, keepdim: bool = False) -> Array:
-    return jnp.all(x, _axes(x, dim), keepdims=keepdim)
-
-
 @lowers("aten.cumsum.default")
 def cumsum(x: Array, dim: int, *, dtype: Dtype = None) -> Array:
     return jnp.cumsum(_wide(x, dtype), dim) if x.ndim else x
@@ -139,22 +127,9 @@ def softmax(x: Array, dim: int, dtype: Any = None) -> Array:
     return jax.nn.softmax(x.astype(jnp.float32), _axes(x, dim))
 
 
-@lowers("aten._safe_softmax.default")
-def safe_softmax(x: Array, dim: int, dtype: Any = None) -> Array:
-    """A row in which everything is masked gives zeros instead of NaN."""
-    wide, axes = x.astype(jnp.float32), _axes(x, dim)
-    masked = jnp.all(wide == -jnp.inf, axes, keepdims=True)
-    return jnp.where(masked, 0.0, jax.nn.softmax(jnp.where(masked, 0.0, wide), axes))
-
-
-@lowers("aten.log_softmax.int", "aten._log_softmax.default")
-def log_softmax(x: Array, dim: int, dtype: Any = None) -> Array:
+@lowers("aten._log_softmax.default")
+def log_softmax(x: Array, dim: int, half_to_float: bool = False) -> Array:
     return jax.nn.log_softmax(x.astype(jnp.float32), _axes(x, dim))
-
-
-@lowers("aten.logsumexp.default")
-def logsumexp(x: Array, dim: Dims, keepdim: bool = False) -> Array:
-    return jax.nn.logsumexp(x.astype(jnp.float32), _axes(x, dim), keepdims=keepdim)
 
 
 @lowers("aten.linalg_vector_norm.default")

@@ -46,10 +46,8 @@ def _target(x: Value, output_size: Sequence[int] | None, scales: Scales) -> tupl
     return int(x.shape[2] * scales[0]), int(x.shape[3] * scales[1])
 
 
-def _rows_from(
-    size: int, target: int, scale: float | None, centre: float = 0.0
-) -> NDArray[np.int32]:
-    return nearest(size, target, scale, centre).astype(np.int32)
+def _rows_from(size: int, target: int, scale: float | None) -> NDArray[np.int32]:
+    return nearest(size, target, scale).astype(np.int32)
 
 
 @lowers("aten.upsample_nearest2d.vec", layouts=True)
@@ -65,31 +63,6 @@ def upsample_nearest2d(x: Value, output_size: Sequence[int] | None, scale_factor
     given = given_scales(output_size, scale_factors)
     picked = rows[:, _rows_from(h, height, given[0])][:, :, _rows_from(w, width, given[1])]
     return laid(picked, CHANNELS_LAST)
-
-
-@lowers("aten.upsample_nearest2d.default", layouts=True)
-def upsample_nearest2d_default(
-    x: Value,
-    output_size: Sequence[int],
-    scales_h: float | None = None,
-    scales_w: float | None = None,
-) -> Value:
-    rows = in_order(x, CHANNELS_LAST)
-    down = _rows_from(rows.shape[1], output_size[0], scales_h)
-    right = _rows_from(rows.shape[2], output_size[1], scales_w)
-    return laid(rows[:, down][:, :, right], CHANNELS_LAST)
-
-
-@lowers("aten._upsample_nearest_exact2d.vec", layouts=True)
-def upsample_nearest_exact2d(
-    x: Value, output_size: Sequence[int] | None, scale_factors: Scales
-) -> Value:
-    rows = in_order(x, CHANNELS_LAST)
-    height, width = _target(x, output_size, scale_factors)
-    given = given_scales(output_size, scale_factors)
-    down = _rows_from(rows.shape[1], height, given[0], centre=0.5)
-    right = _rows_from(rows.shape[2], width, given[1], centre=0.5)
-    return laid(rows[:, down][:, :, right], CHANNELS_LAST)
 
 
 @lowers("aten.upsample_bilinear2d.vec", layouts=True)
@@ -139,7 +112,7 @@ def avg_pool3d(
     return jnp.moveaxis(_average(rows, pooling, count_include_pad, divisor_override), -1, 1)
 
 
-@lowers("aten._adaptive_avg_pool2d.default", "aten.adaptive_avg_pool2d.default", layouts=True)
+@lowers("aten._adaptive_avg_pool2d.default", layouts=True)
 @_batched(3)
 def adaptive_avg_pool2d(x: Value, output_size: Sequence[int]) -> Value:
     rows = in_order(x, CHANNELS_LAST).astype(jnp.float32)

@@ -19,7 +19,6 @@ from sdbackends.engines.jax.layout import (
     Value,
     in_order,
     laid,
-    logical,
     order_of,
     permuted,
     reshaped,
@@ -28,7 +27,7 @@ from sdbackends.engines.jax.layout import (
 from sdbackends.engines.jax.ops.registry import lowers
 
 
-@lowers("aten.view.default", "aten.reshape.default", "aten._unsafe_view.default", layouts=True)
+@lowers("aten.view.default", layouts=True)
 def view(x: Value, size: Sequence[int]) -> Value:
     return reshaped(x, size)
 
@@ -38,20 +37,6 @@ def permute(x: Value, dims: Sequence[int]) -> Value:
     return permuted(x, dims)
 
 
-@lowers("aten.transpose.int", layouts=True)
-def transpose(x: Value, dim0: int, dim1: int) -> Value:
-    if x.ndim == 0:
-        return x
-    dims = list(range(x.ndim))
-    dims[dim0], dims[dim1] = dims[dim1], dims[dim0]
-    return permuted(x, dims)
-
-
-@lowers("aten.t.default", layouts=True)
-def t(x: Value) -> Value:
-    return permuted(x, range(x.ndim)[::-1])
-
-
 @lowers("aten.unsqueeze.default", layouts=True)
 def unsqueeze(x: Value, dim: int) -> Value:
     shape = list(x.shape)
@@ -59,18 +44,12 @@ def unsqueeze(x: Value, dim: int) -> Value:
     return reshaped(x, shape)
 
 
-@lowers("aten.squeeze.default", layouts=True)
-def squeeze(x: Value) -> Value:
-    return squeeze_dims(x, range(x.ndim))
-
-
-@lowers("aten.squeeze.dim", "aten.squeeze.dims", layouts=True)
-def squeeze_dims(x: Value, dim: int | Sequence[int]) -> Value:
+@lowers("aten.squeeze.dims", layouts=True)
+def squeeze(x: Value, dim: Sequence[int]) -> Value:
     """A dim that is longer than 1 stays, as in torch."""
     if x.ndim == 0:
         return x
-    given = {d % x.ndim for d in ([dim] if isinstance(dim, int) else dim)}
-    drop = [d for d in given if x.shape[d] == 1]
+    drop = [d for d in {d % x.ndim for d in dim} if x.shape[d] == 1]
     order = order_of(x)
     places = sorted(order[d] for d in range(x.ndim) if d not in drop)
     kept = [places.index(order[d]) for d in range(x.ndim) if d not in drop]
@@ -93,11 +72,6 @@ def cat(tensors: Sequence[Value], dim: int = 0) -> Value:
     return laid(jnp.concatenate([in_order(t, order) for t in full], order[dim]), order)
 
 
-@lowers("aten.stack.default")
-def stack(tensors: Sequence[Array], dim: int = 0) -> Array:
-    return jnp.stack(tensors, dim)
-
-
 @lowers("aten.slice.Tensor", layouts=True)
 def slice(
     x: Value, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
@@ -115,27 +89,10 @@ def split_with_sizes(x: Value, split_sizes: Sequence[int], dim: int = 0) -> list
     return [slice(x, dim, end - size, end) for end, size in zip(ends, split_sizes, strict=True)]
 
 
-@lowers("aten.split.Tensor", layouts=True)
-def split(x: Value, split_size: int, dim: int = 0) -> list[Value]:
-    length = x.shape[dim]
-    starts = range(0, max(length, 1), max(split_size, 1))
-    return [slice(x, dim, start, min(start + split_size, length)) for start in starts]
-
-
-@lowers("aten.chunk.default", layouts=True)
-def chunk(x: Value, chunks: int, dim: int = 0) -> list[Value]:
-    return split(x, -(-x.shape[dim] // chunks), dim)
-
-
 @lowers("aten.select.int", layouts=True)
 def select(x: Value, dim: int, index: int) -> Value:
     dim, index = dim % x.ndim, index % x.shape[dim]
-    return squeeze_dims(slice(x, dim, index, index + 1), dim)
-
-
-@lowers("aten.unbind.int", layouts=True)
-def unbind(x: Value, dim: int = 0) -> list[Value]:
-    return [select(x, dim, index) for index in range(x.shape[dim])]
+    return squeeze(slice(x, dim, index, index + 1), (dim,))
 
 
 @lowers("aten.repeat.default")
@@ -148,29 +105,7 @@ def flip(x: Array, dims: Sequence[int]) -> Array:
     return jnp.flip(x, tuple(dims))
 
 
-@lowers("aten.roll.default")
-def roll(x: Array, shifts: Sequence[int], dims: Sequence[int] = ()) -> Array:
-    """Without dims torch rolls the flattened tensor."""
-    return jnp.roll(x, shifts, tuple(dims)) if dims else jnp.roll(x, shifts)
-
-
 @lowers("aten.diagonal.default")
 def diagonal(x: Array, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Array:
     cut: Array = jnp.diagonal(x, offset, dim1, dim2)
     return cut
-
-
-@lowers("aten.pixel_shuffle.default", layouts=True)
-def pixel_shuffle(x: Value, upscale_factor: int) -> Array:
-    *lead, c, h, w = x.shape
-    r = upscale_factor
-    apart = logical(x).reshape(*lead, c // (r * r), r, r, h, w)
-    return jnp.einsum("...crshw->...chrws", apart).reshape(*lead, c // (r * r), h * r, w * r)
-
-
-@lowers("aten.pixel_unshuffle.default", layouts=True)
-def pixel_unshuffle(x: Value, downscale_factor: int) -> Array:
-    *lead, c, h, w = x.shape
-    r = downscale_factor
-    apart = logical(x).reshape(*lead, c, h // r, r, w // r, r)
-    return jnp.einsum("...chrws->...crshw", apart).reshape(*lead, c * r * r, h // r, w // r)

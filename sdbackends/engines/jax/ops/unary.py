@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import jax
@@ -44,7 +43,6 @@ _UNARY: dict[str, Callable[..., Array]] = {
     "sin": jnp.sin,
     "sinh": jnp.sinh,
     "sqrt": jnp.sqrt,
-    "square": jnp.square,
     "tan": jnp.tan,
     "tanh": jnp.tanh,
     "trunc": jnp.trunc,
@@ -63,38 +61,18 @@ def round_decimals(x: Array, *, decimals: int) -> Array:
     return jnp.round(x, decimals)
 
 
-@elementwise("aten.nan_to_num.default")
-def nan_to_num(
-    x: Array, nan: float | None = None, posinf: float | None = None, neginf: float | None = None
-) -> Array:
-    return jnp.nan_to_num(x, nan=nan or 0.0, posinf=posinf, neginf=neginf)
-
-
 @elementwise(
     "aten.clone.default",
     "aten.alias.default",
-    "aten.detach.default",
-    "aten.contiguous.default",
     "aten.lift_fresh_copy.default",
 )
 def clone(x: Array) -> Array:
     return x
 
 
-@elementwise("aten._to_copy.default", "aten.to.dtype")
-def to_copy(x: Array, dtype: np.dtype | None = None, *_: bool) -> Array:
+@elementwise(
+    "aten._to_copy.default",
+)
+def to_copy(x: Array, dtype: np.dtype | None = None) -> Array:
     """A float becomes an integer towards zero, as in C; XLA does the same."""
     return x if dtype is None else x.astype(dtype)
-
-
-@elementwise("aten.logit.default")
-@in_float32
-def logit(x: Array, eps: float | None = None) -> Array:
-    bounded = x if eps is None else jnp.clip(x, eps, 1 - eps)
-    return jnp.log(bounded / (1 - bounded))
-
-
-@elementwise("aten.deg2rad.default")
-@in_float32
-def deg2rad(x: Array) -> Array:
-    return x * (math.pi / 180)

@@ -33,26 +33,3 @@ def elu(x: Tensor, alpha: float = 1, scale: float = 1, input_scale: float = 1) -
 @lowers("aten.hardtanh.default")
 def hardtanh(x: Tensor, min_val: float = -1, max_val: float = 1) -> Tensor:
     return flow.clamp(x, float(min_val), float(max_val))
-
-
-@lowers("aten.hardswish.default")
-def hardswish(x: Tensor) -> Tensor:
-    return x * flow.clamp(x + 3, 0.0, 6.0) / 6
-
-
-@lowers("aten.hardsigmoid.default")
-def hardsigmoid(x: Tensor) -> Tensor:
-    return flow.clamp(x + 3, 0.0, 6.0) / 6
-
-
-@lowers("aten.softplus.default")
-def softplus(x: Tensor, beta: float = 1, threshold: float = 20) -> Tensor:
-    """log(1 + e^z) as max(z, 0) + log1p(e^-|z|), which never overflows."""
-    scaled = wide(x) * beta
-    smooth = flow.clamp(scaled, 0.0, None) + flow.log1p(flow.exp(-flow.abs(scaled)))
-    return flow.where(scaled > threshold, wide(x), smooth / beta)
-
-
-@lowers("aten.mish.default")
-def mish(x: Tensor) -> Tensor:
-    return wide(x) * flow.tanh(softplus(x))

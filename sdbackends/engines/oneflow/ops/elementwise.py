@@ -48,11 +48,6 @@ def sub(x: Operand, other: Operand, alpha: Number = 1, *, spec: TensorSpec) -> T
     return x - _times(other, alpha)
 
 
-@lowers("aten.rsub.Scalar", "aten.rsub.Tensor", spec=True)
-def rsub(x: Operand, other: Operand, alpha: Number = 1, *, spec: TensorSpec) -> Tensor:
-    return sub(other, x, alpha, spec=spec)
-
-
 @lowers("aten.mul.Tensor", "aten.mul.Scalar", spec=True)
 def mul(x: Operand, other: Operand, *, spec: TensorSpec) -> Tensor:
     x, other = _sides(x, other, spec)
@@ -70,7 +65,7 @@ def div_mode(x: Tensor, other: Operand, *, rounding_mode: str | None, spec: Tens
     if rounding_mode is None:
         return div(x, other, spec=spec)
     if rounding_mode == "floor":
-        return floor_divide(x, other, spec=spec)
+        return _floor_divide(x, other, spec)
     left, right = _tensors(x, other, spec)
     if is_floating(left.dtype):
         return flow._C.trunc(left / right)
@@ -83,8 +78,7 @@ def _tensors(x: Operand, other: Operand, spec: TensorSpec) -> tuple[Tensor, Tens
     return operand(x, dtype, like.device), operand(other, dtype, like.device)
 
 
-@lowers("aten.floor_divide.default", "aten.floor_divide.Scalar", spec=True)
-def floor_divide(x: Tensor, other: Operand, *, spec: TensorSpec) -> Tensor:
+def _floor_divide(x: Tensor, other: Operand, spec: TensorSpec) -> Tensor:
     """OneFlow's own goes towards zero for integers. For floats this is torch's algorithm, which
     starts from the exact remainder, so that 0.6 // 0.2 is what it is in Python.
     """
@@ -131,12 +125,12 @@ def pow(x: Operand, exponent: Operand, *, spec: TensorSpec) -> Tensor:
     return flow.pow(left, right)
 
 
-@lowers("aten.maximum.default", "aten.clamp_min.Tensor", spec=True)
+@lowers("aten.maximum.default", spec=True)
 def maximum(x: Tensor, other: Operand, *, spec: TensorSpec) -> Tensor:
     return _picked(flow.maximum, flow.logical_or, x, other, spec)
 
 
-@lowers("aten.minimum.default", "aten.clamp_max.Tensor", spec=True)
+@lowers("aten.minimum.default", spec=True)
 def minimum(x: Tensor, other: Operand, *, spec: TensorSpec) -> Tensor:
     return _picked(flow.minimum, flow.logical_and, x, other, spec)
 
@@ -179,31 +173,6 @@ def _clamp_by_numbers(x: Tensor, min: Number | None, max: Number | None) -> Tens
     if min is not None and max is not None and min > max:
         min = max
     return x if min is None and max is None else flow.clamp(x, min, max)
-
-
-@lowers("aten.clamp_min.default", spec=True)
-def clamp_min(x: Tensor, min: Number, *, spec: TensorSpec) -> Tensor:
-    return clamp(x, min, spec=spec)
-
-
-@lowers("aten.clamp_max.default", spec=True)
-def clamp_max(x: Tensor, max: Number, *, spec: TensorSpec) -> Tensor:
-    return clamp(x, None, max, spec=spec)
-
-
-@lowers("aten.lerp.Scalar", "aten.lerp.Tensor")
-def lerp(x: Tensor, end: Tensor, weight: Operand) -> Tensor:
-    return x + (end - x) * weight
-
-
-@lowers("aten.addcmul.default")
-def addcmul(x: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1) -> Tensor:
-    return x + _times(tensor1 * tensor2, value)
-
-
-@lowers("aten.addcdiv.default")
-def addcdiv(x: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1) -> Tensor:
-    return x + _times(tensor1 / tensor2, value)
 
 
 @lowers("aten.atan2.default")

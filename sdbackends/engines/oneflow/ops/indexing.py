@@ -135,13 +135,6 @@ def slice_scatter(
     return _overlaid(x, src, dim, Cut(start, end, step), spec)
 
 
-@lowers("aten.select_scatter.default", spec=True)
-def select_scatter(x: Tensor, src: Tensor, dim: int, index: int, *, spec: TensorSpec) -> Tensor:
-    dim %= x.ndim
-    at = index % x.shape[dim]
-    return _overlaid(x, src.unsqueeze(dim), dim, Cut(at, at + 1), spec)
-
-
 def _overlaid(x: Tensor, src: Tensor, dim: int, cut: Cut, spec: TensorSpec) -> Tensor:
     """Both tensors in one, and each row from where it is to come."""
     size = x.shape[dim]

@@ -45,12 +45,6 @@ def isinf(x: Tensor) -> Tensor:
     return flow.abs(wide(x)) == math.inf
 
 
-@lowers("aten.isfinite.default")
-def isfinite(x: Tensor) -> Tensor:
-    """A NaN is below nothing."""
-    return flow.abs(wide(x)) < math.inf
-
-
 @lowers("aten.logical_not.default")
 def logical_not(x: Tensor) -> Tensor:
     return flow.logical_not(x)
@@ -99,15 +93,10 @@ def _of_booleans(x: TensorSpec, other: Any) -> str:
 _register_comparisons()
 
 
-@lowers("aten.where.self", "aten.where.ScalarOther", "aten.where.ScalarSelf", spec=True)
-def where(condition: Tensor, x: Operand, other: Operand, *, spec: TensorSpec) -> Tensor:
+@lowers("aten.where.self", spec=True)
+def where(condition: Tensor, x: Tensor, other: Tensor, *, spec: TensorSpec) -> Tensor:
     """There is no kernel for booleans with every shape, nor one for bytes: both go as int32."""
     dtype = DTYPES[spec.dtype]
     through = dtype if is_floating(dtype) or dtype == flow.int64 else flow.int32
-    sides = (operand(v, dtype, condition.device) for v in (x, other))
-    return flow.where(cast(condition, flow.bool), *(cast(v, through) for v in sides))
-
-
-@lowers("aten.masked_fill.Scalar", "aten.masked_fill.Tensor", spec=True)
-def masked_fill(x: Tensor, mask: Tensor, value: Operand, *, spec: TensorSpec) -> Tensor:
-    return where(mask, value, x, spec=spec)
+    sides = (cast(cast(v, dtype), through) for v in (x, other))
+    return flow.where(cast(condition, flow.bool), *sides)

@@ -16,9 +16,6 @@ import oneflow.nn.functional as F
 from sdbackends.engines.oneflow.ops.registry import lowers
 from sdbackends.engines.oneflow.ops.tensors import Tensor, filled, wide
 
-#: What `rms_norm` adds when it is told nothing: one unit in the last place at 1.
-_EPSILON = {flow.float64: 2.0**-52, flow.float32: 2.0**-23, flow.float16: 2.0**-10}
-
 
 @lowers("aten.group_norm.default")
 def group_norm(
@@ -108,38 +105,6 @@ def _rows(x: Tensor, normalized_shape: Sequence[int]) -> Tensor:
     return wide(x).reshape(math.prod(x.shape) // max(1, length), 1, length)
 
 
-@lowers("aten.rms_norm.default")
-def rms_norm(
-    x: Tensor,
-    normalized_shape: Sequence[int],
-    weight: Tensor | None = None,
-    eps: float | None = None,
-) -> Tensor:
-    rows = _rows(x, normalized_shape)
-    tiny = _EPSILON[x.dtype] if eps is None else eps
-    scale = flow.rsqrt(flow.mean(rows * rows, dim=2, keepdim=True) + tiny)
-    return _affine((rows * scale).reshape(*x.shape), weight, None)
-
-
-@lowers("aten.batch_norm.default")
-def batch_norm(
-    x: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    running_mean: Tensor,
-    running_var: Tensor,
-    training: bool,
-    momentum: float,
-    eps: float,
-    cudnn_enabled: bool = True,
-) -> Tensor:
-    """Inference only: a graph that trains is refused by the capture."""
-    channels = wide(x).reshape(x.shape[0], x.shape[1], 1, -1)
-    scale = flow.rsqrt(wide(running_var) + eps)
-    centred = (channels - _spread(running_mean)) * _spread(scale)
-    return _affine(centred, _spread(weight), _spread(bias)).reshape(*x.shape)
-
-
 @lowers("aten._native_batch_norm_legit_no_training.default")
 def native_batch_norm(
     x: Tensor,
@@ -150,8 +115,11 @@ def native_batch_norm(
     momentum: float,
     eps: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
+    channels = wide(x).reshape(x.shape[0], x.shape[1], 1, -1)
+    scale = flow.rsqrt(wide(running_var) + eps)
+    centred = (channels - _spread(running_mean)) * _spread(scale)
+    normed = _affine(centred, _spread(weight), _spread(bias)).reshape(*x.shape)
     nothing = filled([0], 0.0, flow.float32, x.device)
-    normed = batch_norm(x, weight, bias, running_mean, running_var, False, momentum, eps)
     return normed, nothing, nothing
 
 

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import oneflow as flow
 
 from sdbackends.engines.oneflow.ops.registry import lowers
 from sdbackends.engines.oneflow.ops.shape import slice
-from sdbackends.engines.oneflow.ops.tensors import Number, Tensor, constant, filled
-
-#: torch's word for a border made of the tensor itself -> numpy's.
-_MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+from sdbackends.engines.oneflow.ops.tensors import Number, Tensor, filled
 
 
 def _per_axis(ndim: int, pad: Sequence[int]) -> list[tuple[int, int]]:
@@ -41,35 +37,3 @@ def _border(x: Tensor, axis: int, width: int, value: Number) -> Tensor | None:
     shape = list(x.shape)
     shape[axis] = width
     return filled(shape, value, x.dtype, x.device)
-
-
-@lowers("aten.reflection_pad1d.default", "aten.reflection_pad2d.default")
-def reflection_pad(x: Tensor, padding: Sequence[int]) -> Tensor:
-    return _repeated(x, padding, "reflect")
-
-
-@lowers(
-    "aten.replication_pad1d.default",
-    "aten.replication_pad2d.default",
-    "aten.replication_pad3d.default",
-)
-def replication_pad(x: Tensor, padding: Sequence[int]) -> Tensor:
-    return _repeated(x, padding, "edge")
-
-
-def _repeated(x: Tensor, pad: Sequence[int], mode: str) -> Tensor:
-    """Each axis in turn: numpy says which row stands where, OneFlow takes it from there."""
-    for axis, widths in enumerate(_per_axis(x.ndim, pad)):
-        if widths != (0, 0):
-            rows = np.pad(np.arange(x.shape[axis]), widths, mode=mode)  # type: ignore[call-overload]
-            x = flow.index_select(x, axis, constant(rows, x.device))
-    return x
-
-
-@lowers("aten.pad.default")
-def pad(
-    x: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None
-) -> Tensor:
-    if mode == "constant":
-        return constant_pad_nd(x, pad, value or 0)
-    return _repeated(x, pad, _MODES[mode])

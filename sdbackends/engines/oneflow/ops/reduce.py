@@ -38,7 +38,7 @@ def _counting(x: Tensor, spec: TensorSpec) -> Tensor:
     return wide(x) if is_floating(dtype) else cast(x, dtype)
 
 
-@lowers("aten.sum.default", "aten.sum.dim_IntList", spec=True)
+@lowers("aten.sum.dim_IntList", spec=True)
 def sum(
     x: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None, spec: TensorSpec
 ) -> Tensor:
@@ -82,18 +82,6 @@ def var(
         return squares / free if free else squares * math.inf
 
     return _folded(wide(x), dim, spec, fold, math.nan)
-
-
-@lowers("aten.std.correction", spec=True)
-def std(
-    x: Tensor,
-    dim: Dims = None,
-    *,
-    correction: float | None = None,
-    keepdim: bool = False,
-    spec: TensorSpec,
-) -> Tensor:
-    return flow.sqrt(var(x, dim, correction=correction, keepdim=keepdim, spec=spec))
 
 
 @lowers("aten.var_mean.correction", spec=True)
@@ -191,19 +179,8 @@ def _position(find: Callable[..., Tensor], x: Tensor, dim: int | None, spec: Ten
 @lowers("aten.any.default", "aten.any.dim", "aten.any.dims", spec=True)
 def any(x: Tensor, dim: Dims = None, keepdim: bool = False, *, spec: TensorSpec) -> Tensor:
     """As the maximum of ones and zeros."""
-    return _truth(x, dim, spec, flow.amax, 0)
-
-
-@lowers("aten.all.default", "aten.all.dim", "aten.all.dims", spec=True)
-def all(x: Tensor, dim: Dims = None, keepdim: bool = False, *, spec: TensorSpec) -> Tensor:
-    return _truth(x, dim, spec, flow.amin, 1)
-
-
-def _truth(
-    x: Tensor, dim: Dims, spec: TensorSpec, find: Callable[..., Tensor], nothing: int
-) -> Tensor:
     ones = (x != 0 if x.dtype != flow.bool else x).to(flow.int32)
-    return _folded(ones, dim, spec, lambda x, axes: find(x, dim=axes, keepdim=True), nothing)
+    return _folded(ones, dim, spec, lambda x, axes: flow.amax(x, dim=axes, keepdim=True), 0)
 
 
 @lowers("aten.cumsum.default", spec=True)
@@ -226,36 +203,11 @@ def softmax(x: Tensor, dim: int, dtype: Any = None) -> Tensor:
     return flow.softmax(wide(x), dim=dim % x.ndim)
 
 
-@lowers("aten._safe_softmax.default")
-def safe_softmax(x: Tensor, dim: int, dtype: Any = None) -> Tensor:
-    """A row in which everything is masked gives zeros instead of NaN."""
-    rows = wide(x)
-    dim %= x.ndim
-    zero = filled([], 0.0, rows.dtype, rows.device)
-    seen = flow.amax((rows > -math.inf).to(flow.int32), dim=dim, keepdim=True)
-    masked = flow.logical_and(seen == 0, rows == rows)
-    weights = flow.softmax(flow.where(masked, zero, rows), dim=dim)
-    return flow.where(masked, zero, weights)
-
-
-@lowers("aten.log_softmax.int", "aten._log_softmax.default")
-def log_softmax(x: Tensor, dim: int, dtype: Any = None) -> Tensor:
+@lowers("aten._log_softmax.default")
+def log_softmax(x: Tensor, dim: int, half_to_float: bool = False) -> Tensor:
     if x.ndim == 0:
         return filled([], 0.0, wide(x).dtype, x.device)
     return flow.log_softmax(wide(x), dim=dim % x.ndim)
-
-
-@lowers("aten.logsumexp.default", spec=True)
-def logsumexp(x: Tensor, dim: Dims, keepdim: bool = False, *, spec: TensorSpec) -> Tensor:
-    """Around the largest value; where that is infinite it is the result."""
-
-    def fold(x: Tensor, axes: tuple[int, ...]) -> Tensor:
-        highest = flow.amax(x, dim=axes, keepdim=True)
-        zero = filled([], 0.0, x.dtype, x.device)
-        around = flow.where(flow.abs(highest) == math.inf, zero, highest)
-        return flow.log(flow.sum(flow.exp(x - around), dim=axes, keepdim=True)) + around
-
-    return _folded(wide(x), dim, spec, fold, -math.inf)
 
 
 @lowers("aten.linalg_vector_norm.default", spec=True)

@@ -25,34 +25,10 @@ Sizes = int | Sequence[int]
 def upsample_nearest2d(
     x: Tensor, output_size: Sequence[int] | None, scale_factors: Scales, *, spec: TensorSpec
 ) -> Tensor:
-    return _picked(x, spec, given_scales(output_size, scale_factors))
-
-
-@lowers("aten.upsample_nearest2d.default", spec=True)
-def upsample_nearest2d_default(
-    x: Tensor,
-    output_size: Sequence[int],
-    scales_h: float | None = None,
-    scales_w: float | None = None,
-    *,
-    spec: TensorSpec,
-) -> Tensor:
-    return _picked(x, spec, (scales_h, scales_w))
-
-
-@lowers("aten._upsample_nearest_exact2d.vec", spec=True)
-def upsample_nearest_exact2d(
-    x: Tensor, output_size: Sequence[int] | None, scale_factors: Scales, *, spec: TensorSpec
-) -> Tensor:
-    return _picked(x, spec, given_scales(output_size, scale_factors), centre=0.5)
-
-
-def _picked(
-    x: Tensor, spec: TensorSpec, scales: Sequence[float | None], centre: float = 0.0
-) -> Tensor:
     """Rows and columns are picked, also for a whole factor: nothing in OneFlow is faster."""
-    down = nearest(x.shape[2], spec.shape[2], scales[0], centre)
-    right = nearest(x.shape[3], spec.shape[3], scales[1], centre)
+    scales = given_scales(output_size, scale_factors)
+    down = nearest(x.shape[2], spec.shape[2], scales[0])
+    right = nearest(x.shape[3], spec.shape[3], scales[1])
     rows = flow.index_select(x, 2, constant(down, x.device))
     return flow.index_select(rows, 3, constant(right, x.device))
 
@@ -132,7 +108,7 @@ def _counts(
     return counted.astype(np.float32)
 
 
-@lowers("aten._adaptive_avg_pool2d.default", "aten.adaptive_avg_pool2d.default")
+@lowers("aten._adaptive_avg_pool2d.default")
 def adaptive_avg_pool2d(x: Tensor, output_size: Sequence[int]) -> Tensor:
     down = adaptive_means(x.shape[-2], output_size[0])
     return _mixed(x, down, adaptive_means(x.shape[-1], output_size[1]))

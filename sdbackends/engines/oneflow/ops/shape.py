@@ -17,7 +17,7 @@ from sdbackends.engines.oneflow.ops.registry import lowers
 from sdbackends.engines.oneflow.ops.tensors import Tensor, cast
 
 
-@lowers("aten.view.default", "aten.reshape.default", "aten._unsafe_view.default", spec=True)
+@lowers("aten.view.default", spec=True)
 def view(x: Tensor, size: Sequence[int], *, spec: TensorSpec) -> Tensor:
     """The recorded shape has no -1 in it."""
     return reshaped(x, spec.shape)
@@ -32,23 +32,13 @@ def permute(x: Tensor, dims: Sequence[int]) -> Tensor:
     return x.permute(*(dim % x.ndim for dim in dims)) if x.ndim else x
 
 
-@lowers("aten.transpose.int")
-def transpose(x: Tensor, dim0: int, dim1: int) -> Tensor:
-    return x.transpose(dim0 % x.ndim, dim1 % x.ndim) if x.ndim else x
-
-
-@lowers("aten.t.default")
-def t(x: Tensor) -> Tensor:
-    return x.transpose(0, 1) if x.ndim == 2 else x
-
-
-@lowers("aten.unsqueeze.default", "aten.squeeze.default", spec=True)
-def unsqueeze(x: Tensor, dim: int | None = None, *, spec: TensorSpec) -> Tensor:
+@lowers("aten.unsqueeze.default", spec=True)
+def unsqueeze(x: Tensor, dim: int, *, spec: TensorSpec) -> Tensor:
     return reshaped(x, spec.shape)
 
 
-@lowers("aten.squeeze.dim", "aten.squeeze.dims", spec=True)
-def squeeze_dims(x: Tensor, dim: int | Sequence[int], *, spec: TensorSpec) -> Tensor:
+@lowers("aten.squeeze.dims", spec=True)
+def squeeze(x: Tensor, dim: Sequence[int], *, spec: TensorSpec) -> Tensor:
     return reshaped(x, spec.shape)
 
 
@@ -62,12 +52,6 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, spec: TensorSpec) -> Tensor:
     """torch skips the old-style empty ones and promotes the rest to one dtype."""
     full = [cast(t, DTYPES[spec.dtype]) for t in tensors if tuple(t.shape) != (0,)]
     return flow.cat(full, dim=dim % len(spec.shape)) if len(full) > 1 else full[0]
-
-
-@lowers("aten.stack.default", spec=True)
-def stack(tensors: Sequence[Tensor], dim: int = 0, *, spec: TensorSpec) -> Tensor:
-    dim %= len(spec.shape)
-    return cat([t.unsqueeze(dim) for t in tensors], dim, spec=spec)
 
 
 @lowers("aten.slice.Tensor")
@@ -90,28 +74,11 @@ def split_with_sizes(x: Tensor, split_sizes: Sequence[int], dim: int = 0) -> lis
     return [slice(x, dim, end - size, end) for end, size in zip(ends, split_sizes, strict=True)]
 
 
-@lowers("aten.split.Tensor")
-def split(x: Tensor, split_size: int, dim: int = 0) -> list[Tensor]:
-    length = x.shape[dim]
-    starts = range(0, max(length, 1), max(split_size, 1))
-    return [slice(x, dim, start, min(start + split_size, length)) for start in starts]
-
-
-@lowers("aten.chunk.default")
-def chunk(x: Tensor, chunks: int, dim: int = 0) -> list[Tensor]:
-    return split(x, -(-x.shape[dim] // chunks), dim)
-
-
 @lowers("aten.select.int")
 def select(x: Tensor, dim: int, index: int) -> Tensor:
     dim, index = dim % x.ndim, index % x.shape[dim]
     shape = [size for axis, size in enumerate(x.shape) if axis != dim]
     return reshaped(slice(x, dim, index, index + 1), shape)
-
-
-@lowers("aten.unbind.int")
-def unbind(x: Tensor, dim: int = 0) -> list[Tensor]:
-    return [select(x, dim, index) for index in range(x.shape[dim])]
 
 
 @lowers("aten.repeat.default")
@@ -124,36 +91,6 @@ def flip(x: Tensor, dims: Sequence[int]) -> Tensor:
     return flow.flip(x, [dim % x.ndim for dim in dims]) if x.ndim else x
 
 
-@lowers("aten.roll.default")
-def roll(x: Tensor, shifts: Sequence[int], dims: Sequence[int] = ()) -> Tensor:
-    """As two cuts along each axis; without dims torch rolls the flattened tensor."""
-    if not dims:
-        flat = x.reshape(-1)
-        return roll(flat, shifts, (0,)).reshape(*x.shape)
-    for shift, dim in zip(shifts, dims, strict=True):
-        size = x.shape[dim]
-        at = -shift % size if size else 0
-        if at:
-            x = flow.cat([slice(x, dim, at, size), slice(x, dim, 0, at)], dim=dim % x.ndim)
-    return x
-
-
 @lowers("aten.diagonal.default")
 def diagonal(x: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
     return flow.diagonal(x, offset, dim1 % x.ndim, dim2 % x.ndim)
-
-
-@lowers("aten.pixel_shuffle.default", spec=True)
-def pixel_shuffle(x: Tensor, upscale_factor: int, *, spec: TensorSpec) -> Tensor:
-    c, h, w = x.shape[-3:]
-    r = upscale_factor
-    apart = x.reshape(-1, c // (r * r), r, r, h, w)
-    return apart.permute(0, 1, 4, 2, 5, 3).reshape(*spec.shape)
-
-
-@lowers("aten.pixel_unshuffle.default", spec=True)
-def pixel_unshuffle(x: Tensor, downscale_factor: int, *, spec: TensorSpec) -> Tensor:
-    c, h, w = x.shape[-3:]
-    r = downscale_factor
-    apart = x.reshape(-1, c, h // r, r, w // r, r)
-    return apart.permute(0, 1, 3, 5, 2, 4).reshape(*spec.shape)

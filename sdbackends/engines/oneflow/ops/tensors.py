@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import oneflow as flow
 
-from sdbackends.engines.oneflow.dtypes import is_floating
-
 #: A OneFlow tensor, eager or of a graph that is being built; the package has no types.
 Tensor = Any
 Dtype = Any
@@ -68,10 +66,6 @@ def operand(value: Operand, dtype: Dtype, device: Any) -> Tensor:
 def wide(x: Tensor) -> Tensor:
     """Sums and transcendental functions of 16-bit values and of integers are taken in float32."""
     return x if x.dtype in (flow.float32, flow.float64) else x.to(flow.float32)
-
-
-def floating(x: Tensor) -> Tensor:
-    return x if is_floating(x.dtype) else x.to(flow.float32)
 
 
 def to_shape(x: Tensor, shape: Sequence[int]) -> Tensor:

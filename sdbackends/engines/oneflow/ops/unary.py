@@ -8,11 +8,9 @@ from typing import Any
 
 import oneflow as flow
 
-from sdbackends.capture.graph import TensorSpec
-from sdbackends.engines.oneflow.dtypes import is_floating, is_whole
-from sdbackends.engines.oneflow.ops.logic import where
+from sdbackends.engines.oneflow.dtypes import is_floating
 from sdbackends.engines.oneflow.ops.registry import lowers
-from sdbackends.engines.oneflow.ops.tensors import Tensor, cast, floating, wide
+from sdbackends.engines.oneflow.ops.tensors import Tensor, cast, wide
 
 #: Functions of real numbers: an integer becomes a float first.
 _REAL: dict[str, Callable[[Tensor], Tensor]] = {
@@ -54,7 +52,6 @@ _SIGNED: dict[str, Callable[[Tensor], Tensor]] = {
     "neg": flow.negative,
     "relu": flow.relu,
     "sign": flow.sign,
-    "square": lambda x: x * x,
 }
 
 
@@ -88,49 +85,15 @@ def round_decimals(x: Tensor, *, decimals: int) -> Tensor:
     return flow._C.rint(x * scale) / scale
 
 
-@lowers("aten.nan_to_num.default", spec=True)
-def nan_to_num(
-    x: Tensor,
-    nan: float | None = None,
-    posinf: float | None = None,
-    neginf: float | None = None,
-    *,
-    spec: TensorSpec,
-) -> Tensor:
-    if is_whole(x.dtype) or x.dtype == flow.bool:
-        return x
-    limit = flow.finfo(x.dtype).max
-    x = where(x != x, nan or 0.0, x, spec=spec)
-    x = where(x == math.inf, limit if posinf is None else posinf, x, spec=spec)
-    return where(x == -math.inf, -limit if neginf is None else neginf, x, spec=spec)
-
-
-@lowers(
-    "aten.clone.default",
-    "aten.alias.default",
-    "aten.detach.default",
-    "aten.contiguous.default",
-    "aten.lift_fresh_copy.default",
-)
+@lowers("aten.clone.default", "aten.alias.default", "aten.lift_fresh_copy.default")
 def clone(x: Tensor) -> Tensor:
     """Nothing writes into a tensor here, so nothing needs a copy of its own."""
     return x
 
 
-@lowers("aten._to_copy.default", "aten.to.dtype")
-def to_copy(x: Tensor, dtype: Any = None, *_: bool) -> Tensor:
+@lowers("aten._to_copy.default")
+def to_copy(x: Tensor, dtype: Any = None) -> Tensor:
     """A float becomes an integer towards zero, as in C; a truth is what is not zero."""
     if dtype is None or dtype == x.dtype:
         return x
     return x != 0 if dtype == flow.bool else x.to(dtype)
-
-
-@lowers("aten.logit.default")
-def logit(x: Tensor, eps: float | None = None) -> Tensor:
-    bounded = wide(x) if eps is None else flow.clamp(wide(x), eps, 1 - eps)
-    return flow.log(bounded / (1 - bounded))
-
-
-@lowers("aten.deg2rad.default")
-def deg2rad(x: Tensor) -> Tensor:
-    return floating(x) * (math.pi / 180)
