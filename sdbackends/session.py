@@ -1,10 +1,10 @@
-"""Sessions: what is laid over the real torch, and when it is taken off again.
+"""Sessions: what is patched over the real torch, and when it is undone.
 
 In comes a `Settings`; out goes a `Session` whose patches hold the CUDA stand-in, the CUDA
 generator's numbers, the precision and (as soon as diffusers or transformers is imported) the
-routes to the engines. Where the backend is a host (oneflow as torch) the host is all that is laid.
-The shim calls `enter_script` around the import of torch, a notebook calls
-`enable` through `sdbackends.use`. Sessions nest, and each undoes exactly its own.
+routes to the engines. Where the backend is a host (oneflow as torch) the host is all there is. The
+shim calls `enter_script` around the import of torch, a notebook calls `enable` through
+`sdbackends.use`. Sessions nest, and each undoes exactly its own.
 """
 
 from __future__ import annotations
@@ -244,7 +244,7 @@ def _apply(session: Session) -> None:
 
 
 def _say_how_to_choose() -> None:
-    """Plain torch: nothing is laid, and one line comes when diffusers is imported."""
+    """Plain torch: nothing is patched, and one line comes when diffusers is imported."""
 
     def hint(_diffusers: ModuleType) -> None:
         if active() is None:

@@ -304,7 +304,7 @@ def _is_there(place: str, name: str, target: Any) -> bool:
         found = getattr(importlib.import_module(place), name, None)
     except ImportError:
         return False
-    # Equal: a stand-in of ours that is laid, or was while Dynamo traced, and torch's own.
+    # Equal: a stand-in of ours that is in place, or was while Dynamo traced, and torch's own.
     return found is target or bool(found == target)
 
 

@@ -30,7 +30,8 @@ _SETTINGS: dict[str, Any] = {
     "recompile_limit": 8 * PROGRAMS,
     "accumulated_recompile_limit": 64 * PROGRAMS,
     "fail_on_recompile_limit_hit": False,
-    # Both are unsafe shortcuts: a hook laid later, or `f.__defaults__` replaced, would go unseen.
+    # Both are unsafe shortcuts: a hook registered later, or `f.__defaults__` replaced, would go
+    # unseen.
     "skip_nnmodule_hook_guards": False,
     "assume_dunder_attributes_remain_unchanged": False,
     # Parameters that become one and the same tensor later.

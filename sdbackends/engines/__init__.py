@@ -97,6 +97,6 @@ def _class(engine: str) -> Any:
         raise UsageError(
             f"{engine!r} is no engine",
             why=f"{name} is neither a GraphEngine nor a ModuleEngine of sdbackends.engines.base",
-            fix="docs/adding-a-backend.md shows a whole one",
+            fix="docs/adding-an-engine.md shows a whole one",
         )
     return kind

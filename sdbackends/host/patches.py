@@ -63,7 +63,7 @@ class Patches:
         self._push(f"{label}[{key!r}]", restore)
 
     def on_undo(self, label: str, action: Callable[[], None]) -> None:
-        """Run `action` when everything laid after it has been undone."""
+        """Run `action` when everything that was set after it has been undone."""
         self._push(label, action)
 
     @property

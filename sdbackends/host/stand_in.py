@@ -26,7 +26,7 @@ class StandIn:
     __slots__ = ("__weakref__", "_call", "_like", "_owner")
 
     def __init__(self, owner: Any, like: Any, call: Callable[..., Any]) -> None:
-        # One laid over another is like what the first one is like.
+        # One set over another is like what the first one is like.
         self._like = like._like if is_stand_in(like) else like
         self._call = call
         self._owner = owner

@@ -9,7 +9,7 @@ Two rules hold for every name:
    or using it in any other way, raises `MissingOnHostError` with the name in it.
 
 `names` answers which names are there; `registry` holds what is added to OneFlow; `dressed` makes
-the modules; `session` lays it all over a process through patches, and takes it off again.
+the modules; `session` applies it all to a process through patches, and undoes it.
 Importing this package imports no oneflow.
 """
 

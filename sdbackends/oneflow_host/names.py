@@ -133,7 +133,7 @@ def _placeholder_modules() -> frozenset[str]:
 def attributes(owner: Any) -> set[str]:
     """The names that `find` finds below a member of a module."""
     found = {*dir(owner), *dir(type(owner))}
-    return {*_laid(owner), *(name for name in found if _is_there(owner, name))}
+    return {*_added(owner), *(name for name in found if _is_there(owner, name))}
 
 
 def _is_there(owner: Any, name: str) -> bool:
@@ -144,23 +144,23 @@ def _is_there(owner: Any, name: str) -> bool:
 
 
 def _attribute(owner: Any, name: str, dotted: str) -> Any:
-    """`owner.name` for a class of OneFlow, as it is while the host's additions are laid."""
-    laid = _laid(owner)
-    if name in laid:
-        return laid[name]
+    """`owner.name` for a class of OneFlow, as it is while the host's additions are applied."""
+    added = _added(owner)
+    if name in added:
+        return added[name]
     if not hasattr(owner, name):
         raise NotThereError(reason(dotted))
     return getattr(owner, name)
 
 
-def _laid(owner: Any) -> dict[str, Any]:
+def _added(owner: Any) -> dict[str, Any]:
     """What the host adds to a class of OneFlow; the first base that has a name wins."""
     import oneflow
 
-    laid = {oneflow.Tensor: registry.TENSOR, oneflow.nn.Module: registry.MODULE}
+    added = {oneflow.Tensor: registry.TENSOR, oneflow.nn.Module: registry.MODULE}
     found: dict[str, Any] = {}
     for base in reversed(owner.__mro__ if isinstance(owner, type) else ()):
-        found |= laid.get(base, {})
+        found |= added.get(base, {})
     return found
 
 

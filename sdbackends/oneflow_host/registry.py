@@ -16,7 +16,7 @@ _T = TypeVar("_T")
 
 #: "torch.nn.functional.group_norm" -> the object. These win over OneFlow's own of that name.
 PROVIDED: dict[str, Any] = {}
-#: Attributes laid over `oneflow.Tensor` and over `oneflow.nn.Module`.
+#: Attributes added to `oneflow.Tensor` and to `oneflow.nn.Module`.
 TENSOR: dict[str, Any] = {}
 MODULE: dict[str, Any] = {}
 

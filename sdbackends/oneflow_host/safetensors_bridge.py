@@ -1,7 +1,7 @@
 """`safetensors.torch` and `safetensors.safe_open(framework="pt")` on the host.
 
 The real module is written against torch's storages. This one has the same functions over numpy,
-and stands in its place while the host is laid.
+and stands in its place while the host is active.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The host laid over a process, and taken off again exactly.
+"""Apply the host to a process, and undo it exactly.
 
 `apply` puts the finder in front of every other, OneFlow's tensors and modules into torch's clothes,
 and waits for safetensors, transformers and diffusers; every change goes through the patches, and
@@ -16,19 +16,19 @@ from sdbackends.errors import UsageError
 from sdbackends.host.import_hooks import when_imported
 from sdbackends.host.patches import Patches
 
-_laid: list[Patches] = []
+_applied: list[Patches] = []
 
 
 def is_applied() -> bool:
-    return bool(_laid)
+    return bool(_applied)
 
 
 def apply(patches: Patches, options: Mapping[str, Any]) -> None:
     """Make `torch` mean oneflow until `patches` are undone; nothing where that is so already."""
     if is_applied():
         return
-    _laid.append(patches)
-    patches.on_undo("the OneFlow host", _laid.clear)
+    _applied.append(patches)
+    patches.on_undo("the OneFlow host", _applied.clear)
     from sdbackends.oneflow_host import registry
     from sdbackends.oneflow_host.torch_modules import HostFinder
 

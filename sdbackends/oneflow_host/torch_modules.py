@@ -22,7 +22,7 @@ from sdbackends.oneflow_host.missing_names import Absent, asked, missing
 from sdbackends.oneflow_host.placeholders import PLACEHOLDERS
 
 #: One module a name for the whole process: libraries keep what they imported, also when the host
-#: is taken off and laid again.
+#: is undone and applied again.
 _made: dict[str, DressedModule] = {}
 
 

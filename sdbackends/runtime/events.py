@@ -19,7 +19,7 @@ class Listener:
     """Does nothing at each event. `label` names a model: "unet (UNet2DConditionModel)"."""
 
     def installed(self) -> None:
-        """The router stands before models: what is laid now stands before the router."""
+        """The router stands before models: what is patched now stands before the router."""
 
     def building(self, label: str) -> None:
         """A graph of this model was traced, and is about to be built for its engine."""

@@ -1,9 +1,9 @@
 """The hooks by which transformers records what a model's layers give.
 
-It lays them on the layers at the first call that asks for hidden states or attentions, under a
+It registers them on the layers at the first call that asks for hidden states or attentions, under a
 lock. Dynamo cannot trace the lock: the graph breaks, each hook is compiled as a function of its
 own, and after a few dozen such models in one process (two for every SDXL) Dynamo gives up. So they
-are laid before an engine sees the call.
+are registered before an engine sees the call.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _LAY = "maybe_install_capturing_hooks"
 
 
 def apply(module: torch.nn.Module, kwargs: Mapping[str, Any]) -> None:
-    """Lays them where `module`, or a model inside it, would lay them in a call with `kwargs`."""
+    """Register them where `module`, or a model inside it, would in a call with `kwargs`."""
     base = getattr(sys.modules.get("transformers.modeling_utils"), "PreTrainedModel", None)
     lay_on = getattr(sys.modules.get("transformers.utils.output_capturing"), _LAY, None)
     # Asked first: the parts of a UNet are many, and this is done at every call.
@@ -36,7 +36,7 @@ def apply(module: torch.nn.Module, kwargs: Mapping[str, Any]) -> None:
 
 @functools.cache
 def _lays_some(forward: Any) -> bool:
-    """Whether one of its decorators does: laid on a model that leaves it to one inside, twice."""
+    """Whether one of its decorators does: put on a model that leaves it to one inside, twice."""
     while forward is not None:
         if _LAY in getattr(getattr(forward, "__code__", None), "co_names", ()):
             return True

@@ -1,4 +1,4 @@
-"""docs/adding-a-backend.md: its preset and its engine draw torch's picture."""
+"""docs/adding-a-backend.md: its preset draws torch's picture."""
 
 from __future__ import annotations
 
@@ -17,26 +17,16 @@ import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline
 import sdbackends
-from sdbackends.errors import RunError
 
-def draw(spoil=False):
+def draw():
     pipe = StableDiffusionPipeline.from_pretrained(sys.argv[1])
     pipe.set_progress_bar_config(disable=True)
-    if spoil:
-        pipe.unet.mid_block.resnets[0].conv1.bias.data[3] = float("nan")
     seed = torch.Generator().manual_seed(0)
     return pipe("a", num_inference_steps=2, generator=seed, output_type="np").images
 
-expected, figures = draw(), {}
-for name in ("jax-nchw", "first-nan"):
-    with sdbackends.use(name, fallback="error"):
-        figures[name] = float(np.abs(draw() - expected).max() * 255)
-with sdbackends.use("first-nan", fallback="error"):
-    try:
-        draw(spoil=True)
-    except RunError as error:
-        figures["named"] = str(error)
-print(json.dumps(figures))
+expected = draw()
+with sdbackends.use("jax-nchw", fallback="error"):
+    print(json.dumps(float(np.abs(draw() - expected).max() * 255)))
 """
 
 
@@ -49,31 +39,14 @@ def own(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_preset_and_an_engine_draw_torchs_picture(own: Path, tiny_pipe_folder: Path) -> None:
+def test_a_preset_draws_torchs_picture(own: Path, tiny_pipe_folder: Path) -> None:
     (own / "draw.py").write_text(DRAW)
     done = follow(f"python draw.py {tiny_pipe_folder}", own, {"SD_BACKENDS_DIR": str(own)})
     assert done.returncode == 0, done.stderr
-    figures = json.loads(done.stdout)
-    assert figures["jax-nchw"] <= 2
-    assert figures["first-nan"] < 0.01
-    assert figures["named"] == "aten.conv2d.default gave NaN (mid_block.resnets.0.conv1)"
+    assert json.loads(done.stdout) <= 2
 
 
-def test_they_are_listed_and_asked_like_any_other(own: Path) -> None:
-    env = {"SD_BACKENDS_DIR": str(own)}
-    listed = follow("sdbackends backends --json", own, env)
+def test_it_is_listed_like_any_other(own: Path) -> None:
+    listed = follow("sdbackends backends --json", own, {"SD_BACKENDS_DIR": str(own)})
     ready = {one["name"]: one["ready"] for one in json.loads(listed.stdout)}
-    assert ready["jax-nchw"] and ready["first-nan"] and ready["torch"]
-    (own / "none.py").write_text("")
-    asked = follow("sdbackends ops --backend first-nan none.py", own, env)
-    assert asked.returncode == 1
-    assert asked.stdout.startswith("no model of diffusers or transformers was called")
-
-
-def test_an_engine_that_is_not_there_is_a_lack_with_its_fix(own: Path) -> None:
-    (own / "first_nan.py").unlink()
-    env = {"SD_BACKENDS_DIR": str(own)}
-    done = follow("sdbackends run --backend first-nan -c pass", own, env)
-    assert done.returncode == 1
-    assert "its engine's module first_nan is not there" in done.stderr
-    assert "on PYTHONPATH" in done.stderr
+    assert ready["jax-nchw"] and ready["torch"]

@@ -1,4 +1,4 @@
-"""What happens inside a measured process: `SD_MEASURE=<folder>` lays an observer over diffusers.
+"""What happens inside a measured process: `SD_MEASURE=<folder>` puts an observer over diffusers.
 
 The observer notes how long the imports, the loading, the building, every picture and every part of
 it took, and writes that into the folder; the script and the engines know nothing of it. Without

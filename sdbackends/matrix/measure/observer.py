@@ -1,4 +1,4 @@
-"""The observer: laid over diffusers and the router, it times a script that knows nothing of it.
+"""The observer: put over diffusers and the router, it times a script that knows nothing of it.
 
 It stands in front of every pipeline's call, of the models' calls (the router's stand-in is called
 by it), of the building of programs, and watches for the first model to be loaded. Everything goes
