@@ -14,7 +14,7 @@ from sdbackends.errors import UsageError
 if TYPE_CHECKING:
     from sdbackends.matrix.ray.job import Job
     from sdbackends.matrix.ray.run import Gathered
-    from sdbackends.matrix.ray.shipping import Environment
+    from sdbackends.matrix.ray.runtime_env import Environment
     from sdbackends.matrix.results import Cell
     from sdbackends.matrix.results_writer import RunRequest
 
@@ -60,11 +60,11 @@ def spread(
             )
         yield None
         return
-    from sdbackends.matrix.ray import cluster, shipping
+    from sdbackends.matrix.ray import cluster, runtime_env
 
     cluster.check(address)
     with tempfile.TemporaryDirectory(prefix="sdbackends-ray-") as folder:
-        ours = shipping.package(Path(folder))
+        ours = runtime_env.package(Path(folder))
         with cluster.connected(address, {"py_modules": [str(ours)]}):
             cluster.check_accelerators(wanted)
             yield Spread(cluster.device(), wanted, environment or "present")

@@ -4,7 +4,7 @@ A `Worker` is started by the first thing that needs it. A crash, an abort, a han
 or a kill ends the *call* with a named error; the next call starts a new process, once, and the
 programs are built there again when they are next run: what they need lives in memory that belongs
 to this side. Engine errors end the call too, but the process goes on.
-After repeated deaths (see deaths.py) the worker stays down.
+After repeated deaths (see crash_policy.py) the worker stays down.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 from sdbackends.capture.graph import Graph
 from sdbackends.errors import BackendNotReadyError, BuildError, RunError, SdError
-from sdbackends.worker import failures
+from sdbackends.worker import errors
 from sdbackends.worker.buffers import Array
 from sdbackends.worker.crash_policy import NOBODY, CrashPolicy
 from sdbackends.worker.process import Lost, Process
@@ -154,11 +154,11 @@ class Worker:
             self._life.process = None
             self._deaths.charge(NOBODY, process.bury())
         if self._deaths.too_many:
-            raise failures.stays_down(self.spec, self._deaths)
+            raise errors.stays_down(self.spec, self._deaths)
         try:
             process = self._life.start(self.spec)
         except OSError as error:
-            raise failures.not_started(self.spec, str(error)) from None
+            raise errors.not_started(self.spec, str(error)) from None
         request = {
             "do": "start",
             "engine": self.spec.engine,
@@ -201,17 +201,17 @@ class Worker:
         try:
             answer = process.ask(request, segments, timeout)
         except FrameTooLongError as long:
-            raise failures.refused(self.spec, doing, str(long), kind) from None
+            raise errors.refused(self.spec, doing, str(long), kind) from None
         except Lost as lost:
             self._life.process = None
             self._deaths.charge(culprit, lost.why)
-            raise failures.lost(self.spec, doing, lost.why, kind) from None
+            raise errors.lost(self.spec, doing, lost.why, kind) from None
         except BaseException:
             # Interrupted (that is no death): its answer would come too late.
             self._life.end()
             raise
         if "error" in answer:
-            raise failures.told(self.spec, doing, answer["error"], kind)
+            raise errors.told(self.spec, doing, answer["error"], kind)
         return answer
 
     def _forget_memory(self, number: int) -> None:

@@ -18,7 +18,7 @@ from sdbackends.catalog import backend_files
 from sdbackends.cli.app import app
 from sdbackends.errors import SdError, UsageError
 from sdbackends.matrix import plan, store
-from sdbackends.matrix.ray import cluster, lost, shipping
+from sdbackends.matrix.ray import cluster, errors, runtime_env
 from sdbackends.matrix.ray import run as running
 from sdbackends.matrix.ray.cluster import ClusterNode
 from sdbackends.matrix.ray.job import Job, jobs
@@ -203,7 +203,7 @@ def test_ray_s_errors_are_outcomes_of_the_cell() -> None:
     from ray import exceptions
 
     def outcome(error: Exception) -> tuple[str, str]:
-        ended = lost.ended(error)
+        ended = errors.ended(error)
         assert ended is not None
         return ended.outcome, ended.reason
 
@@ -215,12 +215,12 @@ def test_ray_s_errors_are_outcomes_of_the_cell() -> None:
     assert outcome(exceptions.OutOfMemoryError("x"))[0] == "out-of-memory"
     kind, reason = outcome(exceptions.RuntimeEnvSetupError("pip: no such torch"))
     assert kind == "not-installed" and reason.endswith("pip: no such torch")
-    assert lost.ended(exceptions.NodeDiedError("x")) is None
-    assert lost.ended(exceptions.WorkerCrashedError()) is None
+    assert errors.ended(exceptions.NodeDiedError("x")) is None
+    assert errors.ended(exceptions.WorkerCrashedError()) is None
 
 
 def test_sdbackends_is_shipped_whole(tmp_path: Path) -> None:
-    whole = shipping.package(tmp_path)
+    whole = runtime_env.package(tmp_path)
     for name in (
         "backends/jax.yaml",
         "shim/torch/__init__.py",
@@ -237,8 +237,8 @@ def test_sdbackends_is_shipped_whole(tmp_path: Path) -> None:
 def test_an_environment_is_made_only_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     needs = ["pydantic<3,>=2.7", "psutil>=6; extra == 'matrix'", "ray<3; extra == 'ray'"]
     monkeypatch.setattr(importlib.metadata, "requires", lambda _: needs)
-    assert shipping.runtime_env("jax", "present") == {}
-    packages = shipping.runtime_env("jax", "pip")["pip"]["packages"]
+    assert runtime_env.runtime_env("jax", "present") == {}
+    packages = runtime_env.runtime_env("jax", "pip")["pip"]["packages"]
     assert packages == [*backend_files.load("jax").requirements, "pydantic<3,>=2.7", "psutil>=6"]
 
 

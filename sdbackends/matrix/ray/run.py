@@ -17,7 +17,7 @@ from typing import Any
 
 from sdbackends import log
 from sdbackends.matrix import report
-from sdbackends.matrix.ray import cluster, lost, shipping, task
+from sdbackends.matrix.ray import cluster, errors, runtime_env, task
 from sdbackends.matrix.ray.cluster import ClusterNode
 from sdbackends.matrix.ray.job import Job
 from sdbackends.matrix.ray.survey import ClusterSurvey
@@ -73,7 +73,7 @@ class Gathered:
 def run(
     order: RunRequest,
     planned: Sequence[Job],
-    environment: shipping.Environment,
+    environment: runtime_env.Environment,
     *,
     doing: Say,
     done: Say,
@@ -88,7 +88,7 @@ def run(
         SdError: no node can measure.
     """
     shelf = Shelf(order)
-    survey = ClusterSurvey(shelf, shipping.runtime_env(order.matrix.reference, environment))
+    survey = ClusterSurvey(shelf, runtime_env.runtime_env(order.matrix.reference, environment))
     loop = Loop(order, environment, shelf, survey, doing, done)
     interrupted = False
     try:
@@ -121,7 +121,7 @@ class Loop:
     def __init__(
         self,
         order: RunRequest,
-        environment: shipping.Environment,
+        environment: runtime_env.Environment,
         shelf: Shelf,
         survey: ClusterSurvey,
         doing: Say,
@@ -219,7 +219,7 @@ class Loop:
     def _send(self, job: Job, **options: Any) -> None:
         self.waiting.remove(job)
         job.begun = False
-        options["runtime_env"] = shipping.runtime_env(job.cell.backend, self._environment)
+        options["runtime_env"] = runtime_env.runtime_env(job.cell.backend, self._environment)
         said = cluster.start(task.measure, job.cell, self._order, options=options, gpu=job.gpu)
         self._out[said] = job
 
@@ -241,15 +241,15 @@ class Loop:
         self._keep(job, word.result, word.drawn)
 
     def _failed(self, job: Job, error: Exception) -> None:
-        ended = lost.ended(error)
+        ended = errors.ended(error)
         if ended is None:
             job.losses += 1
             self._resting[job.node] = time.monotonic() + _REST
-            if job.losses < lost.LOSSES:
+            if job.losses < errors.LOSSES:
                 log.warn(f"{job.id} was lost with {self._label(job)}; it is begun anew")
                 self.waiting.insert(0, job)
                 return
-            ended = lost.lost_for_good(error)
+            ended = errors.lost_for_good(error)
         self._keep(job, CellResult(cell=job.cell, outcome=ended.outcome, reason=ended.reason), None)
 
     def _keep(self, job: Job, result: CellResult, drawn: bytes | None) -> None:

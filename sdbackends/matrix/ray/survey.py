@@ -14,7 +14,7 @@ from sdbackends.catalog.requirements import pip_install
 from sdbackends.errors import SdError
 from sdbackends.matrix.ray import task
 from sdbackends.matrix.ray.cluster import ClusterNode, on, start
-from sdbackends.matrix.ray.lost import last_line
+from sdbackends.matrix.ray.errors import last_line
 from sdbackends.matrix.ray.writers import Shelf
 from sdbackends.matrix.results import Ceilings
 from sdbackends.matrix.results_writer import ResultsWriter
