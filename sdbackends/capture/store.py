@@ -10,14 +10,9 @@ made anew and the place taken again. What a killed process left half written is 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
-import shutil
 import stat
-import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -30,10 +25,7 @@ from sdbackends._version import __version__
 from sdbackends.capture.export import Capture
 from sdbackends.capture.graph import FORMAT, Graph
 from sdbackends.errors import ArtifactError
-from sdbackends.utils import private_folder
-
-#: A half-written file is swept away after so many seconds: no save takes that long.
-_ABANDONED = 3600.0
+from sdbackends.utils import cache_file, private_folder
 
 
 class CaptureStore:
@@ -77,7 +69,8 @@ class CaptureStore:
         try:
             private_folder.make(self.folder)
             self._sweep(self.folder)
-            _write(_path(self.folder, key), tensors, header)
+            with cache_file.written_whole(_path(self.folder, key)) as part:
+                save_file(dict(tensors), part, metadata=header)
         except (OSError, SafetensorError) as error:
             _cannot(self.folder, "written", error)
 
@@ -86,10 +79,7 @@ class CaptureStore:
         if self._swept:
             return
         self._swept = True
-        for part in folder.glob("*.part"):
-            with contextlib.suppress(OSError):  # another process sweeps too
-                if time.time() - part.stat().st_mtime > _ABANDONED:
-                    part.unlink()
+        cache_file.remove_abandoned(folder)
 
 
 def _path(folder: Path, key: str) -> Path:
@@ -103,21 +93,6 @@ def _cannot(folder: Path, be: str, error: Exception) -> None:
         f"captures cannot be {be}, and are made anew in each process: {error}\n"
         "  fix: set SD_CACHE_DIR to a folder of your own that can be written",
     )
-
-
-def _write(path: Path, tensors: Mapping[str, torch.Tensor], header: dict[str, str]) -> None:
-    """All of the file or nothing of it, also where Ctrl-C comes in between."""
-    handle, part = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    os.close(handle)
-    try:
-        save_file(dict(tensors), part, metadata=header)
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)  # it has the name of an entry, and nothing can be moved onto it
-        os.replace(part, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(part)
-        raise
 
 
 def _read(path: Path, key: str) -> Capture:

@@ -11,10 +11,6 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import os
-import shutil
-import tempfile
-import time
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,9 +18,7 @@ from typing import Any
 
 from sdbackends import log
 from sdbackends.oneflow_host.name_list import NameList
-
-#: A half-written file is removed after so many seconds: no write takes that long.
-_ABANDONED = 3600.0
+from sdbackends.utils import cache_file
 
 
 @dataclass(frozen=True)
@@ -72,7 +66,8 @@ class KeptNameLists:
             return
         kept = {"made_from": made_from.record, "names": dataclasses.asdict(names)}
         try:
-            _write(self.folder / made_from.file, {"checksum": _checksum(kept), **kept})
+            with cache_file.written_whole(self.folder / made_from.file) as part:
+                part.write_text(json.dumps({"checksum": _checksum(kept), **kept}), "utf-8")
             _prune(self.folder)
         except OSError as error:
             log.warn_once(
@@ -105,29 +100,11 @@ def _checksum(kept: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
-def _write(path: Path, record: dict[str, Any]) -> None:
-    """All of the file or nothing of it, also where Ctrl-C comes in between."""
-    handle, part = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    try:
-        with open(handle, "w", encoding="utf-8") as file:
-            json.dump(record, file)
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)  # nothing can be moved onto it
-        os.replace(part, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(part)
-        raise
-
-
 def _prune(folder: Path) -> None:
-    for path in folder.iterdir():
+    cache_file.remove_abandoned(folder)
+    for path in folder.glob("*.json"):
         with contextlib.suppress(OSError):  # another process prunes too
-            if path.suffix == ".part":
-                gone = time.time() - path.stat().st_mtime > _ABANDONED
-            else:
-                gone = path.suffix == ".json" and not _still_asked(path)
-            if gone:
+            if not _still_asked(path):
                 path.unlink()
 
 

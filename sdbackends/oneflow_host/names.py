@@ -1,14 +1,10 @@
 """Which names of torch are there on the OneFlow host, and why the others are not.
 
 `find` gives what a dotted name means; `lacking` gives the reason in words where it means nothing.
-As a process (`python -m sdbackends.oneflow_host.names`, in the Python that has oneflow) it reads
-a JSON list of dotted names on stdin and writes a JSON mapping of name to reason (or null).
 """
 
 from __future__ import annotations
 
-import json
-import sys
 from functools import cache
 from importlib import import_module
 from types import ModuleType
@@ -162,12 +158,3 @@ def _added(owner: Any) -> dict[str, Any]:
     for base in reversed(owner.__mro__ if isinstance(owner, type) else ()):
         found |= added.get(base, {})
     return found
-
-
-def _main() -> None:
-    asked = json.load(sys.stdin)
-    json.dump({dotted: lacking(dotted) for dotted in asked}, sys.stdout)
-
-
-if __name__ == "__main__":
-    _main()

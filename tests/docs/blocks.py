@@ -44,6 +44,13 @@ def write(block: Block, folder: Path) -> None:
         file.write("\n\n" + block.text if file.tell() else block.text)
 
 
+def write_named(document: str, folder: Path) -> None:
+    """Write every file that the document shows."""
+    for block in blocks(document):
+        if block.name:
+            write(block, folder)
+
+
 def change(block: Block, folder: Path) -> None:
     """In the file of that name, replace the one place that the lines of the diff are of."""
     lines = block.text.splitlines(keepends=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.blocks import blocks, follow, write
+from tests.docs.blocks import follow, write_named
 
 pytestmark = pytest.mark.slow
 
@@ -33,9 +33,7 @@ with sdbackends.use("jax-nchw", fallback="error"):
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
     """The user's folder, with the files of the document."""
-    for block in blocks("adding-a-backend.md"):
-        if block.name:
-            write(block, tmp_path)
+    write_named("adding-a-backend.md", tmp_path)
     return tmp_path
 
 

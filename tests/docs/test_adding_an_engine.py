@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.blocks import blocks, follow, write
+from tests.docs.blocks import follow, write_named
 
 pytestmark = pytest.mark.slow
 
@@ -41,9 +41,7 @@ print(json.dumps(figures))
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
     """The user's folder, with the files of the document."""
-    for block in blocks("adding-an-engine.md"):
-        if block.name:
-            write(block, tmp_path)
+    write_named("adding-an-engine.md", tmp_path)
     return tmp_path
 
 

@@ -16,6 +16,7 @@ from sdbackends.capture import store
 from sdbackends.capture.export import Capture
 from sdbackends.capture.graph import Graph
 from sdbackends.capture.store import CaptureStore
+from sdbackends.utils import cache_file
 from tests.capture.tracing import graph_of
 
 
@@ -140,7 +141,7 @@ def test_a_read_only_folder_with_a_damaged_entry(kept, capture, monkeypatch, cap
     def refuse(**_):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    monkeypatch.setattr(store.tempfile, "mkstemp", refuse)
+    monkeypatch.setattr(cache_file.tempfile, "mkstemp", refuse)
     assert kept.load("key") is None
     kept.save("key", capture)
     assert "Read-only file system" in capsys.readouterr().err

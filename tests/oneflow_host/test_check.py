@@ -17,6 +17,12 @@ from sdbackends.oneflow_host.name_list_query import find_oneflow, name_list
 from sdbackends.oneflow_host.names import PLACEHOLDER
 from sdbackends.paths import pipelines_dir
 
+#: Names on stdin, and why each is lacking (or null) on stdout, in the Python that has oneflow.
+ASK = """
+import json, sys
+from sdbackends.oneflow_host.names import lacking
+print(json.dumps({dotted: lacking(dotted) for dotted in json.load(sys.stdin)}))
+"""
 SCRIPT = """\
 import torch
 import torch.nn.functional as F
@@ -79,7 +85,7 @@ def test_the_list_answers_as_oneflow_does(names: NameList) -> None:
                 asked.update(f"{module}.{name}.{attribute}" for attribute in vars(value))
     asked.update(f"torch.Tensor.{name}" for name in dir(sys.modules["torch"].Tensor))
     done = subprocess.run(
-        [find_oneflow().python, "-m", "sdbackends.oneflow_host.names"],
+        [find_oneflow().python, "-c", ASK],
         input=json.dumps(sorted(asked)),
         capture_output=True,
         encoding="utf-8",

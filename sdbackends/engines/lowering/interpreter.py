@@ -65,6 +65,10 @@ class GraphInterpreter(ABC):
     def dtype(self, name: str) -> Any:
         """Return the framework's dtype for torch's name of one ("float32")."""
 
+    def dtype_argument(self, name: str) -> Any:
+        """Return what stands for a dtype among a node's arguments."""
+        return self.dtype(name)
+
     @abstractmethod
     def cast(self, value: Any, dtype: Any) -> Any:
         """Return the tensor in this dtype of the framework."""
@@ -102,7 +106,7 @@ class GraphInterpreter(ABC):
         if isinstance(argument, (list, tuple)):
             return tuple(self._argument(a, values) for a in argument)
         if isinstance(argument, TorchConstant):
-            return self.dtype(argument.name) if argument.kind == "dtype" else None
+            return self.dtype_argument(argument.name) if argument.kind == "dtype" else None
         return self.number(argument) if type(argument) is int else argument
 
     def _as_recorded(self, result: Any, spec: TensorSpec | None, node: Node) -> Any:

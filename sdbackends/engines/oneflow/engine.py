@@ -18,7 +18,7 @@ import torch
 from sdbackends.capture.graph import Graph, Node
 from sdbackends.engines.base import CallSite, EngineContext, GraphEngine, MissingOp, Program
 from sdbackends.engines.missing import in_words, missing_ops
-from sdbackends.engines.oneflow.options import checked
+from sdbackends.engines.oneflow.options import OneflowOptions
 from sdbackends.engines.oneflow.weights import SharedWeight, SharedWeightStore
 from sdbackends.engines.places import lowering_file
 from sdbackends.engines.weight_copies import Copies
@@ -161,7 +161,7 @@ def _specification(context: EngineContext) -> WorkerSpec:
             "the oneflow engine needs a worker environment",
             fix="the backend's yaml names it: `worker: oneflow`",
         )
-    options = checked(context.options)
+    options = OneflowOptions.checked(context.options)
     return WorkerSpec(
         name=context.worker.name,
         python=context.worker.python,

@@ -6,16 +6,12 @@ the list is also read outside of the worker.
 
 from __future__ import annotations
 
+from sdbackends.capture.opset import FAMILIES
+
 GAPS = frozenset(
     {
         # Complex numbers: OneFlow 0.9.0 has no dtype for them.
-        "aten._fft_c2c.default",
-        "aten._fft_c2r.default",
-        "aten._fft_r2c.default",
-        "aten.complex.default",
-        "aten.polar.default",
-        "aten.view_as_complex.default",
-        "aten.view_as_real.default",
+        *FAMILIES["fft"],
         # Operations of video models, none of which OneFlow is tested with.
         "aten.avg_pool3d.default",
         "aten.scatter_add.default",

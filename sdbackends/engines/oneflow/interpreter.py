@@ -38,6 +38,10 @@ class OneflowInterpreter(GraphInterpreter):
         return LOWERINGS[node.op](args, kwargs, spec)
 
     def dtype(self, name: str) -> Any:
+        return DTYPES[name]
+
+    def dtype_argument(self, name: str) -> Any:
+        """None for one that OneFlow lacks: what a node gives is cast to the recorded dtype."""
         return DTYPES.get(name)
 
     def cast(self, value: Tensor, dtype: Any) -> Tensor:

@@ -47,6 +47,3 @@ class OneflowOptions(EngineOptions):
     def for_runner(self) -> dict[str, Any]:
         """Give what the worker's side is told."""
         return self.model_dump(include={"mode", "graph_memory_limit"})
-
-
-checked = OneflowOptions.checked
