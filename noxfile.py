@@ -49,11 +49,11 @@ CORE = ["-e", ".", "hypothesis", "pytest", "pytest-timeout"]
 CORE_TESTS = ["tests/core", "tests/shim"]
 MINORS = sdbackends.catalog.interpreters.MINORS
 _PURELIB = "import sysconfig; print(sysconfig.get_path('purelib'))"
-ONEFLOW_TESTS = ["tests/oneflow", "tests/oneflow_host"]
+ONEFLOW_TESTS = ["tests/engines/oneflow", "tests/oneflow_host"]
 #: The first words of the ids of tests that `nox -s slow` runs. tests/agreement has the schedulers
 #: that people use on jax, tests/scripts all cases on jax.
 SLOW_TESTS = [
-    "tests/families/test_schedulers.py::test_schedulers[jax-",
+    "tests/conformance/families/test_schedulers.py::test_schedulers[jax-",
     "tests/scripts/test_scripts.py::test_script[compile-",
 ]
 #: Of tests/faults, what takes minutes: `nox -s faults` runs it.
@@ -130,7 +130,7 @@ def slow(session: nox.Session) -> None:
     """What `tests` leaves out because it takes long: all schedulers on jax, scripts on compile."""
     python = full_environment(session)
     spread = ["-n", "logical", "--maxprocesses", "4", "--dist", "loadfile"]
-    which = ["tests/families/test_schedulers.py", "tests/scripts/test_scripts.py"]
+    which = ["tests/conformance/families/test_schedulers.py", "tests/scripts/test_scripts.py"]
     run(session, python, "-m", "pytest", *spread, *which, "--engines=compile", *session.posargs)
 
 
@@ -162,7 +162,7 @@ def tests_oneflow(session: nox.Session) -> None:
     spread = ["-n", "logical", "--maxprocesses", "4", "--dist", "loadfile"]
     which = [*ONEFLOW_TESTS, "tests/agreement", f"--engines={ONEFLOW_ENGINES}"]
     families = ",".join(f"oneflow={name}-text_to_image" for name in ONEFLOW_FAMILIES)
-    which += ["tests/families/test_plain.py", f"--support-backends={families}"]
+    which += ["tests/conformance/families/test_plain.py", f"--support-backends={families}"]
     # OneFlow 0.9.0 aborts by itself once in thousands of builds ("free(): invalid pointer"), which
     # costs a script one call on eager torch. A test that died so has one more go, and is listed.
     again = ["--reruns", "1", "--only-rerun", "it was ended by SIG"]
@@ -174,7 +174,8 @@ def opinfo(session: nox.Session) -> None:
     """JAX's lowerings on every sample of PyTorch's OpInfo database (`tests` runs a few of each)."""
     python = full_environment(session)
     spread = ["-n", "logical", "--maxprocesses", "4"]
-    run(session, python, "-m", "pytest", *spread, "tests/opinfo/every_sample.py", *session.posargs)
+    which = "tests/conformance/opinfo/every_sample.py"
+    run(session, python, "-m", "pytest", *spread, which, *session.posargs)
 
 
 @nox.session(python=False, name="diffusers-suite")
@@ -199,7 +200,7 @@ def support(session: nox.Session) -> None:
     asked = ",".join(_matrix_options(session.posargs).backend) or "oneflow"
     if "oneflow" in asked.split(",") and not {"--render", "--help"} & {*session.posargs}:
         run(session, python.with_name("sdbackends"), "env", "create", "oneflow")
-    run(session, python, "-m", "tests.families", *session.posargs)
+    run(session, python, "-m", "tests.conformance.families", *session.posargs)
 
 
 @nox.session(python=False)
@@ -239,9 +240,9 @@ def run(session: nox.Session, python: Path, *command: str, **more: str) -> None:
 
 
 def outside_suite(session: nox.Session, name: str) -> None:
-    """A suite of somebody else's, judged by what plain torch passes (`tests/suites`)."""
+    """Judge a suite of another project by what plain torch passes (tests/conformance/suites)."""
     python = full_environment(session)
-    run(session, python, "-m", "tests.suites", name, *session.posargs)
+    run(session, python, "-m", "tests.conformance.suites", name, *session.posargs)
 
 
 def full_environment(session: nox.Session) -> Path:

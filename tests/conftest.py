@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests import known_failures
+from tests.conformance import known_failures
 from tests.scripts import RunScript
 
 _run_folder: list[str] = []
@@ -38,8 +38,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--support-backends",
         default="torch=*-text_to_image,jax,compile=pixart-text_to_image",
         metavar="A,B=CASES,…",
-        help="backends that the cases of tests/families run on, all or those that a pattern names "
-        "(default: %(default)s); `nox -s support` runs all",
+        help="backends that the cases of tests/conformance/families run on, all or those that a "
+        "pattern names (default: %(default)s); `nox -s support` runs all",
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.known_failures import KnownFailure, mark, read_all
+from tests.conformance.known_failures import KnownFailure, mark, read_all
 
 
 def listed(folder: Path, text: str) -> list[KnownFailure]:

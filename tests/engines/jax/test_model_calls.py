@@ -1,4 +1,4 @@
-"""Calls of models that no pipeline of tests/families makes give torch's results at float32."""
+"""Calls of models that no pipeline of a family makes give torch's results at float32."""
 
 from __future__ import annotations
 
