@@ -14,7 +14,7 @@ import torch
 
 from sdbackends.capture.graph import Graph, Ref, TorchConstant
 from sdbackends.engines.base import EngineContext, GraphEngine, MissingOp, Program
-from sdbackends.engines.missing import missing_ops
+from sdbackends.engines.missing_ops import missing_ops
 
 
 @dataclass

@@ -28,7 +28,7 @@ ENGINES = {
 _OPTIONS = {
     ("eager", "torch"): "sdbackends.engines.options:EagerOptions",
     ("inductor", "torch"): "sdbackends.engines.inductor_options:InductorOptions",
-    ("jax", "torch"): "sdbackends.engines.jax_options:JaxChoices",
+    ("jax", "torch"): "sdbackends.engines.jax_options:JaxEngineOptions",
     ("oneflow", "torch"): "sdbackends.engines.oneflow.options:OneflowOptions",
     ("oneflow", "oneflow"): "sdbackends.engines.oneflow.host_options:OneflowHostOptions",
 }

@@ -68,7 +68,7 @@ class CallSite:
 
 @dataclass(frozen=True)
 class MissingOp:
-    """An op that the engine cannot run, with every place that calls it (`engines.missing`).
+    """An op that the engine cannot run, with every place that calls it (`engines.missing_ops`).
 
     `place` is the file where a lowering of it goes, "" where none would help.
     """

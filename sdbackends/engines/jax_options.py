@@ -12,7 +12,7 @@ from pydantic import Field
 from sdbackends.engines.options import EngineOptions
 
 
-class JaxChoices(EngineOptions):
+class JaxEngineOptions(EngineOptions):
     """Hold what a person may choose about the JAX lowering; auto leaves it to the engine."""
 
     engine = "jax"

@@ -1,4 +1,4 @@
-"""What an engine lacks, in the words of its messages: every op with all its places, in few lines.
+"""Format the report of ops that an engine does not support, grouping similar call sites.
 
 Places that are alike are one line, and nothing is left out: `up_blocks.{0,1}.resnets.{0,1,2}` is
 all six of them. The build of a program says it of one model, `sdbackends ops` of all that a script

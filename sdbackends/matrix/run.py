@@ -1,7 +1,7 @@
 """The run: every cell of the plan, one after the other, and the file of results that grows with it.
 
-Each cell is measured on the `bench` and written into the `book`; what this module adds is the name
-of the file, what is resumed, and the report at the end.
+`CellRunner` measures each cell and `ResultsWriter` keeps it; what this module adds is the name of
+the file, what is resumed, and the report at the end.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sdbackends.errors import UsageError
-from sdbackends.matrix import machine, peak_probe, report, resuming, store
+from sdbackends.matrix import machine, peak_probe, report, resume, store
 from sdbackends.matrix.cell_command import refusal
 from sdbackends.matrix.cell_runner import CellRunner
 from sdbackends.matrix.eta import EtaEstimator
@@ -75,22 +75,22 @@ def run(order: RunRequest, *, doing: Say, done: Say) -> Finished:
     run = new_run(machine.describe(), order)
     path = _file(order, order.output / run.machine.name)
     if path.exists():
-        run = resuming.gone_on(path, store.read(path), run)
-    book = ResultsWriter(path, run, order)
+        run = resume.resume(path, store.read(path), run)
+    writer = ResultsWriter(path, run, order)
     interrupted = False
     if order.absent:
-        _enter_absent(order, book, done)
+        _enter_absent(order, writer, done)
     else:
         if run.ceilings == Ceilings():
             doing("what this machine can do at most")
-            book.run = run.model_copy(update={"ceilings": peak_probe.ceilings()})
-        interrupted = _measure(order, book, doing, done)
+            writer.run = run.model_copy(update={"ceilings": peak_probe.ceilings()})
+        interrupted = _measure(order, writer, doing, done)
     reports: tuple[Path, ...] = ()
-    if book.run.cells:
+    if writer.run.cells:
         doing("the report")
-        written = report.write([book.run], path.with_suffix(""), [path])
+        written = report.write([writer.run], path.with_suffix(""), [path])
         reports = (written.html, written.markdown, written.csv)
-    return Finished(path, book.run, reports, interrupted, order.cells)
+    return Finished(path, writer.run, reports, interrupted, order.cells)
 
 
 def new_run(here: Machine, order: RunRequest) -> Run:
@@ -108,19 +108,19 @@ def new_run(here: Machine, order: RunRequest) -> Run:
     )
 
 
-def _measure(order: RunRequest, book: ResultsWriter, doing: Say, done: Say) -> bool:
-    """Every cell that the book lacks; whether Ctrl-C ended it."""
-    pace = EtaEstimator(book.run.cells)
+def _measure(order: RunRequest, writer: ResultsWriter, doing: Say, done: Say) -> bool:
+    """Every cell that the writer lacks; whether Ctrl-C ended it."""
+    pace = EtaEstimator(writer.run.cells)
     try:
         with closing(CellRunner(order.matrix, quick=order.quick, logs=order.logs)) as bench:
             for place, cell in enumerate(order.cells):
-                if book.has(cell):
+                if writer.has(cell):
                     done(f"{'kept':<14} {cell.id}")
                     continue
-                to_come = [one for one in order.cells[place:] if not book.has(one)]
+                to_come = [one for one in order.cells[place:] if not writer.has(one)]
                 doing(f"{cell.id}{pace.words(to_come)}")
                 result = bench.measure(cell)
-                book.add(result, bench.picture(result))
+                writer.add(result, bench.picture(result))
                 pace.saw(result)
                 done(line(result))
     except KeyboardInterrupt:
@@ -128,16 +128,16 @@ def _measure(order: RunRequest, book: ResultsWriter, doing: Say, done: Say) -> b
     return False
 
 
-def _enter_absent(order: RunRequest, book: ResultsWriter, done: Say) -> None:
+def _enter_absent(order: RunRequest, writer: ResultsWriter, done: Say) -> None:
     """Lines of the results, so that nobody wonders where these cells are."""
     for cell in order.cells:
-        if book.has(cell):
+        if writer.has(cell):
             continue
         refused = refusal(cell)
         if refused is None or refused.outcome == "not-installed":
             refused = CellFailed("not-installed", order.absent)
         result = CellResult(cell=cell, outcome=refused.outcome, reason=refused.reason)
-        book.add(result, None)
+        writer.add(result, None)
         done(line(result))
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from sdbackends.engines import _OPTIONS, ENGINES, option_record
 from sdbackends.engines.inductor_options import InductorOptions
-from sdbackends.engines.jax_options import JaxChoices
+from sdbackends.engines.jax_options import JaxEngineOptions
 from sdbackends.engines.oneflow.host_options import OneflowHostOptions
 from sdbackends.engines.oneflow.options import OneflowOptions
 from sdbackends.engines.options import EngineOptions
@@ -47,9 +47,14 @@ def test_the_backend_file_shows_each_option_with_its_values(place: tuple[str, st
 @pytest.mark.parametrize(
     ("record", "given", "what", "accepted"),
     [
-        (JaxChoices, {"layout": "nchw "}, "cannot be 'nchw '", "'auto', 'nhwc', 'nchw'"),
-        (JaxChoices, {"Layout": "nchw"}, "no option 'Layout'", "attention, conv, layout, matmul"),
-        (JaxChoices, {"layout": None}, "cannot be None", "'nhwc'"),
+        (JaxEngineOptions, {"layout": "nchw "}, "cannot be 'nchw '", "'auto', 'nhwc', 'nchw'"),
+        (
+            JaxEngineOptions,
+            {"Layout": "nchw"},
+            "no option 'Layout'",
+            "attention, conv, layout, matmul",
+        ),
+        (JaxEngineOptions, {"layout": None}, "cannot be None", "'nhwc'"),
         (InductorOptions, {"freezing": 1}, "cannot be 1", "False, True"),
         (InductorOptions, {"freezing": "yes"}, "cannot be 'yes'", "False, True"),
         (InductorOptions, {"mode": "{fast}"}, "cannot be '{fast}'", "'max-autotune'"),
@@ -87,5 +92,7 @@ def test_the_worker_is_told_bytes(size: object, given: object) -> None:
 
 
 def test_what_is_left_out_has_its_default() -> None:
-    assert JaxChoices.checked({"conv": "im2col"}) == JaxChoices(conv="im2col", layout="auto")
+    assert JaxEngineOptions.checked({"conv": "im2col"}) == JaxEngineOptions(
+        conv="im2col", layout="auto"
+    )
     assert OneflowHostOptions.checked({}).graphs == 4

@@ -1,4 +1,4 @@
-"""What the matrix on Ray decides by itself: jobs, books, losses, environments, refused words."""
+"""What the matrix on Ray decides by itself: jobs, files, losses, environments, refused words."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sdbackends.matrix.ray import run as running
 from sdbackends.matrix.ray.cluster import ClusterNode
 from sdbackends.matrix.ray.job import Job, jobs
 from sdbackends.matrix.ray.task import Begun, Done
-from sdbackends.matrix.ray.writers import Shelf
+from sdbackends.matrix.ray.writers import MachineWriters
 from sdbackends.matrix.results import Cell, CellResult
 from sdbackends.matrix.results_writer import RunRequest
 from tests.matrix import made_up
@@ -68,32 +68,34 @@ def test_a_node_fits_what_it_has() -> None:
 def test_machines_of_a_kind_share_a_book_and_others_of_the_same_name_have_their_own(
     order: RunRequest,
 ) -> None:
-    shelf = Shelf(order)
-    own = shelf.enter(node("a"), made_up.machine(), gpu=False)
-    assert shelf.enter(node("b"), made_up.machine(python="3.13.1"), gpu=False) is own
-    other = shelf.enter(node("c"), made_up.machine(threads=2), gpu=False)
-    h100 = shelf.enter(node("d", "H100"), made_up.machine(), gpu=True)
-    paths = [book.path.relative_to(order.output).as_posix() for book in (own, other, h100)]
+    writers = MachineWriters(order)
+    own = writers.enter(node("a"), made_up.machine(), gpu=False)
+    assert writers.enter(node("b"), made_up.machine(python="3.13.1"), gpu=False) is own
+    other = writers.enter(node("c"), made_up.machine(threads=2), gpu=False)
+    h100 = writers.enter(node("d", "H100"), made_up.machine(), gpu=True)
+    paths = [writer.path.relative_to(order.output).as_posix() for writer in (own, other, h100)]
     assert paths == ["zen5-4c/one.json", "zen5-4c-2/one.json", "zen5-4c-3/one.json"]
     h100.add(made_up.result(cell=GPU), None)
-    assert shelf.has(GPU, "H100") and shelf.has(GPU, None) and not shelf.has(GPU, "A100")
+    assert writers.has(GPU, "H100") and writers.has(GPU, None) and not writers.has(GPU, "A100")
     with pytest.raises(UsageError, match="there is a run one already"):
-        Shelf(order)
+        MachineWriters(order)
 
 
 def test_a_resumed_run_finds_its_books_and_what_absent_machines_have_done(
     order: RunRequest,
 ) -> None:
-    begun = Shelf(order)
+    begun = MachineWriters(order)
     begun.enter(node("a"), made_up.machine(), gpu=False).add(made_up.result(), None)
     begun.enter(node("b"), made_up.machine(threads=2), gpu=False).add(
         made_up.result(cell=GPU), None
     )
-    shelf = Shelf(RunRequest(order.matrix, order.cells, True, order.output, None, resume=True))
-    book = shelf.enter(node("other id"), made_up.machine(threads=2), gpu=False)
-    assert shelf.name == "one" and book.path.parent.name == "zen5-4c-2" and book.has(GPU)
-    assert shelf.has(CPU, None), "the machine on which it was done is not there now"
-    assert [path.parent.name for path, _ in shelf.all()] == ["zen5-4c", "zen5-4c-2"]
+    writers = MachineWriters(
+        RunRequest(order.matrix, order.cells, True, order.output, None, resume=True)
+    )
+    writer = writers.enter(node("other id"), made_up.machine(threads=2), gpu=False)
+    assert writers.name == "one" and writer.path.parent.name == "zen5-4c-2" and writer.has(GPU)
+    assert writers.has(CPU, None), "the machine on which it was done is not there now"
+    assert [path.parent.name for path, _ in writers.all()] == ["zen5-4c", "zen5-4c-2"]
 
 
 @dataclass
@@ -138,16 +140,16 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Cluster]:
 
 
 def loop(order: RunRequest, machines: dict[str, Any], said: list[str]) -> running.Loop:
-    shelf = Shelf(order)
+    writers = MachineWriters(order)
 
     class Survey:
         def learn(self, nodes: Any, *, gpu: bool) -> None:
             for one in nodes:
                 if one.id in machines:
-                    shelf.enter(one, machines[one.id], gpu=gpu)
+                    writers.enter(one, machines[one.id], gpu=gpu)
 
     survey: Any = Survey()
-    return running.Loop(order, "present", shelf, survey, said.append, said.append)
+    return running.Loop(order, "present", writers, survey, said.append, said.append)
 
 
 def results(order: RunRequest) -> list[CellResult]:

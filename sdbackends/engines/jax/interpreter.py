@@ -15,12 +15,12 @@ import numpy as np
 from sdbackends.capture.graph import Graph, Node, TensorSpec
 from sdbackends.engines.base import MissingOp
 from sdbackends.engines.jax import ops
-from sdbackends.engines.jax.layout import Array, Value, cast, laid, logical
+from sdbackends.engines.jax.layout import Array, Value, cast, logical, with_order
 from sdbackends.engines.jax.ops import LOWERINGS
 from sdbackends.engines.jax.ops.fft import COMPLEX
 from sdbackends.engines.jax.options import JaxOptions
 from sdbackends.engines.lowering.interpreter import GraphInterpreter
-from sdbackends.engines.missing import missing_ops
+from sdbackends.engines.missing_ops import missing_ops
 from sdbackends.engines.places import lowering_file
 
 #: torch's name of a dtype -> what stands for it inside; JAX computes in 32 bits.
@@ -63,7 +63,7 @@ def _place(op: str) -> str:
 class JaxInterpreter(GraphInterpreter):
     """The function that `jax.jit` traces.
 
-    `orders` tells for each weight how its array stands in memory (see `layout.Laid`).
+    `orders` tells for each weight how its array stands in memory (see `layout.TaggedArray`).
     """
 
     def __init__(
@@ -76,7 +76,9 @@ class JaxInterpreter(GraphInterpreter):
     def __call__(
         self, weights: Sequence[Array], constants: Sequence[Array], inputs: Sequence[Array]
     ) -> list[Array]:
-        tagged = [laid(array, order) for array, order in zip(weights, self.orders, strict=True)]
+        tagged = [
+            with_order(array, order) for array, order in zip(weights, self.orders, strict=True)
+        ]
         return [logical(value) for value in super().__call__(tagged, constants, inputs)]
 
     def lower(self, node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

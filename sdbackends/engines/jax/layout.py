@@ -1,8 +1,8 @@
 """The layout tag: an array that stands in memory in another axis order than the graph says.
 
 A torch graph is written in NCHW; XLA on a CPU is three times slower there than in NHWC. So a value
-may be a `Laid`: logical axis `i` stands at place `order[i]` of the array. Permutations then cost
-nothing, convolutions stay channels-last from one end of the model to the other, and an op that
+may be a `TaggedArray`: logical axis `i` stands at place `order[i]` of the array. Permutations then
+cost nothing, convolutions stay channels-last from one end of the model to the other, and an op that
 knows nothing of layouts asks for `logical(value)`.
 """
 
@@ -27,7 +27,7 @@ CHANNELS_LAST = (0, 3, 1, 2)
 
 
 @dataclass(frozen=True)
-class Laid:
+class TaggedArray:
     """An array with the tag; looks like the logical one from outside."""
 
     array: Array
@@ -46,27 +46,27 @@ class Laid:
         return self.array.dtype
 
 
-Value: TypeAlias = Array | Laid
+Value: TypeAlias = Array | TaggedArray
 
 
-def laid(array: Array, order: Sequence[int]) -> Value:
+def with_order(array: Array, order: Sequence[int]) -> Value:
     """Tag `array`, unless the order is the plain one."""
     order = tuple(order)
-    return array if order == tuple(range(len(order))) else Laid(array, order)
+    return array if order == tuple(range(len(order))) else TaggedArray(array, order)
 
 
 def order_of(value: Value) -> tuple[int, ...]:
-    return value.order if isinstance(value, Laid) else tuple(range(value.ndim))
+    return value.order if isinstance(value, TaggedArray) else tuple(range(value.ndim))
 
 
 def stored(value: Value) -> Array:
     """The array as it stands, whatever its order."""
-    return value.array if isinstance(value, Laid) else value
+    return value.array if isinstance(value, TaggedArray) else value
 
 
 def logical(value: Value) -> Array:
     """The array in the graph's own axis order."""
-    return jnp.transpose(value.array, value.order) if isinstance(value, Laid) else value
+    return jnp.transpose(value.array, value.order) if isinstance(value, TaggedArray) else value
 
 
 def in_order(value: Value, order: Sequence[int]) -> Array:
@@ -84,13 +84,13 @@ def inverse(order: Sequence[int]) -> tuple[int, ...]:
 def cast(value: Value, dtype: np.dtype) -> Value:
     if value.dtype == dtype:
         return value
-    return laid(stored(value).astype(dtype), order_of(value))
+    return with_order(stored(value).astype(dtype), order_of(value))
 
 
 def permuted(value: Value, dims: Sequence[int]) -> Value:
     """`permute` without moving anything."""
     order = order_of(value)
-    return laid(stored(value), [order[dim % value.ndim] for dim in dims])
+    return with_order(stored(value), [order[dim % value.ndim] for dim in dims])
 
 
 def reshaped(value: Value, shape: Sequence[int]) -> Value:
@@ -98,7 +98,7 @@ def reshaped(value: Value, shape: Sequence[int]) -> Value:
     if -1 in shape:
         known = math.prod(size for size in shape if size != -1)
         shape = [math.prod(value.shape) // known if size == -1 else size for size in shape]
-    if not isinstance(value, Laid):
+    if not isinstance(value, TaggedArray):
         return value.reshape(tuple(shape))
     groups = _groups(value.shape, shape)
     if groups is None or not all(_side_by_side(value.order, old) for old, _ in groups):
@@ -108,7 +108,7 @@ def reshaped(value: Value, shape: Sequence[int]) -> Value:
     for place, axis in enumerate(axis for _, new in by_place for axis in new):
         order[axis] = place
     array = value.array.reshape(tuple(shape[axis] for _, new in by_place for axis in new))
-    return laid(array, order)
+    return with_order(array, order)
 
 
 def _groups(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], list[int]]] | None:

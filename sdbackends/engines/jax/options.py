@@ -15,7 +15,7 @@ import numpy as np
 from jax import lax
 
 from sdbackends.engines.jax.layout import Array
-from sdbackends.engines.jax_options import JaxChoices
+from sdbackends.engines.jax_options import JaxEngineOptions
 
 Platform = Literal["cpu", "gpu", "tpu"]
 _PRECISIONS = {
@@ -46,7 +46,7 @@ class JaxOptions:
         cls, options: Mapping[str, Any], platform: Platform, widest_head: int = 128
     ) -> JaxOptions:
         """Raises UsageError for an option or a value that is not accepted."""
-        chosen = JaxChoices.checked(options)
+        chosen = JaxEngineOptions.checked(options)
         return cls(platform, **dict(chosen), widest_head=widest_head)
 
     @property

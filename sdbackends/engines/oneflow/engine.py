@@ -17,7 +17,7 @@ import torch
 
 from sdbackends.capture.graph import Graph, Node
 from sdbackends.engines.base import CallSite, EngineContext, GraphEngine, MissingOp, Program
-from sdbackends.engines.missing import in_words, missing_ops
+from sdbackends.engines.missing_ops import in_words, missing_ops
 from sdbackends.engines.oneflow.options import OneflowOptions
 from sdbackends.engines.oneflow.weights import SharedWeight, SharedWeightStore
 from sdbackends.engines.places import lowering_file

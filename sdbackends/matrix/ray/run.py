@@ -21,7 +21,7 @@ from sdbackends.matrix.ray import cluster, errors, runtime_env, task
 from sdbackends.matrix.ray.cluster import ClusterNode
 from sdbackends.matrix.ray.job import Job
 from sdbackends.matrix.ray.survey import ClusterSurvey
-from sdbackends.matrix.ray.writers import Kind, Shelf
+from sdbackends.matrix.ray.writers import Kind, MachineWriters
 from sdbackends.matrix.results import Cell, CellResult, Run
 from sdbackends.matrix.results_writer import RunRequest, line
 from sdbackends.matrix.run import SKIPPED
@@ -87,16 +87,16 @@ def run(
         UsageError: as `matrix.run.run`.
         SdError: no node can measure.
     """
-    shelf = Shelf(order)
-    survey = ClusterSurvey(shelf, runtime_env.runtime_env(order.matrix.reference, environment))
-    loop = Loop(order, environment, shelf, survey, doing, done)
+    writers = MachineWriters(order)
+    survey = ClusterSurvey(writers, runtime_env.runtime_env(order.matrix.reference, environment))
+    loop = Loop(order, environment, writers, survey, doing, done)
     interrupted = False
     try:
         doing("what the nodes are, and what they can do at most")
         loop.learn(planned)
         survey.check()
         for job in planned:
-            if shelf.has(job.cell, job.accelerator):
+            if writers.has(job.cell, job.accelerator):
                 done(f"{'kept':<14} {job.id}")
             else:
                 loop.waiting.append(job)
@@ -105,14 +105,16 @@ def run(
         interrupted = True
         doing("the cells on the nodes are ended")
         loop.end()
-    files = shelf.all()
+    files = writers.all()
     reports: tuple[Path, ...] = ()
     if files:
         doing("the report")
-        folder = order.output / shelf.name
+        folder = order.output / writers.name
         written = report.write([one for _, one in files], folder, [path for path, _ in files])
         reports = (written.html, written.markdown, written.csv)
-    return Gathered(shelf.name, tuple(files), reports, interrupted, len(loop.waiting), order.cells)
+    return Gathered(
+        writers.name, tuple(files), reports, interrupted, len(loop.waiting), order.cells
+    )
 
 
 class Loop:
@@ -122,13 +124,13 @@ class Loop:
         self,
         order: RunRequest,
         environment: runtime_env.Environment,
-        shelf: Shelf,
+        writers: MachineWriters,
         survey: ClusterSurvey,
         doing: Say,
         done: Say,
     ) -> None:
         self._order, self._environment = order, environment
-        self._shelf, self._survey = shelf, survey
+        self._writers, self._survey = writers, survey
         self._doing, self._done = doing, done
         self.waiting: list[Job] = []
         #: By Ray's generator of what the task says.
@@ -197,7 +199,7 @@ class Loop:
         now = time.monotonic()
         for node in nodes.values():
             free = node.id not in taken and self._resting.get(node.id, 0) < now
-            if free and self._shelf.knows(node.id, gpu=False):
+            if free and self._writers.knows(node.id, gpu=False):
                 found = self._for(node, nodes)
                 if found is not None:
                     found.node = node.id
@@ -205,9 +207,11 @@ class Loop:
 
     def _for(self, node: ClusterNode, nodes: dict[str, ClusterNode]) -> Job | None:
         """The first waiting cell whose work is bound to this kind of machine, or to none yet."""
-        own = self._shelf.kind(node.id, gpu=False)
+        own = self._writers.kind(node.id, gpu=False)
         alive = {
-            self._shelf.kind(one, gpu=False) for one in nodes if self._shelf.knows(one, gpu=False)
+            self._writers.kind(one, gpu=False)
+            for one in nodes
+            if self._writers.knows(one, gpu=False)
         }
         for job in self.waiting:
             bound = self._bound.get(job.cell.work)
@@ -253,12 +257,12 @@ class Loop:
         self._keep(job, CellResult(cell=job.cell, outcome=ended.outcome, reason=ended.reason), None)
 
     def _keep(self, job: Job, result: CellResult, drawn: bytes | None) -> None:
-        if self._shelf.knows(job.node, gpu=job.gpu):
-            book = self._shelf.book(job.node, gpu=job.gpu)
+        if self._writers.knows(job.node, gpu=job.gpu):
+            writer = self._writers.writer(job.node, gpu=job.gpu)
         else:
             # It never came to a node, or to one that joined and left at once: any will do.
-            book = next(iter(self._shelf.books.values()))
-        book.add(result, drawn)
+            writer = next(iter(self._writers.writers.values()))
+        writer.add(result, drawn)
         self._done(f"{line(result)}  [{self._label(job)}]")
 
     def _hopeless(self, nodes: dict[str, ClusterNode]) -> bool:
@@ -266,7 +270,7 @@ class Loop:
         left = (*self.waiting, *self._out.values())
         able = any(job.begun for job in self._out.values()) or any(
             node.fits(gpu=job.gpu, accelerator=job.accelerator)
-            and self._shelf.knows(node.id, gpu=job.gpu)
+            and self._writers.knows(node.id, gpu=job.gpu)
             for job in left
             for node in nodes.values()
         )

@@ -15,7 +15,7 @@ from sdbackends.errors import SdError
 from sdbackends.matrix.ray import task
 from sdbackends.matrix.ray.cluster import ClusterNode, on, start
 from sdbackends.matrix.ray.errors import last_line
-from sdbackends.matrix.ray.writers import Shelf
+from sdbackends.matrix.ray.writers import MachineWriters
 from sdbackends.matrix.results import Ceilings
 from sdbackends.matrix.results_writer import ResultsWriter
 
@@ -26,37 +26,37 @@ _PATIENCE = 600
 class ClusterSurvey:
     """`env`: Ray's description of the environment in which the nodes answer."""
 
-    def __init__(self, shelf: Shelf, env: dict[str, Any]) -> None:
-        self._shelf, self._env = shelf, env
+    def __init__(self, writers: MachineWriters, env: dict[str, Any]) -> None:
+        self._writers, self._env = writers, env
         self._silent: set[str] = set()
 
     def learn(self, nodes: Iterable[ClusterNode], *, gpu: bool) -> None:
-        """Enter these nodes on the shelf, as far as they answer."""
+        """Enter these nodes, as far as they answer."""
         import ray
 
         new = [
             node
             for node in nodes
-            if node.id not in self._silent and not self._shelf.knows(node.id, gpu=gpu)
+            if node.id not in self._silent and not self._writers.knows(node.id, gpu=gpu)
         ]
         asked = [(node, self._ask(task.describe, node, gpu=gpu)) for node in new]
         probes: list[tuple[ResultsWriter, Any]] = []
         for node, ref in asked:
             try:
-                book = self._shelf.enter(node, ray.get(ref), gpu=gpu)
+                writer = self._writers.enter(node, ray.get(ref), gpu=gpu)
             except ray.exceptions.RayError as error:
                 self._silent.add(node.id)
                 log.warn(f"{node.label} is left out: {last_line(error)}")
                 continue
-            if book.run.ceilings == Ceilings() and book not in [one for one, _ in probes]:
-                probes.append((book, self._ask(task.ceilings, node, gpu=gpu, alone=True)))
-        for book, ref in probes:
+            if writer.run.ceilings == Ceilings() and writer not in [one for one, _ in probes]:
+                probes.append((writer, self._ask(task.ceilings, node, gpu=gpu, alone=True)))
+        for writer, ref in probes:
             try:
                 found = ray.get(ref, timeout=_PATIENCE)
             except ray.exceptions.RayError as error:
-                log.warn(f"the ceilings of {book.run.machine.name}: {last_line(error)}")
+                log.warn(f"the ceilings of {writer.run.machine.name}: {last_line(error)}")
             else:
-                book.run = book.run.model_copy(update={"ceilings": found})
+                writer.run = writer.run.model_copy(update={"ceilings": found})
 
     def check(self) -> None:
         """Nothing, when some node has answered.
@@ -64,7 +64,7 @@ class ClusterSurvey:
         Raises:
             SdError: none has.
         """
-        if not self._shelf.books:
+        if not self._writers.writers:
             raise SdError(
                 "no node of the cluster can measure",
                 why="each of them was asked what it is, and what it answered is above",

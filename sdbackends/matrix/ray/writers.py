@@ -1,4 +1,4 @@
-"""Where the results of a run on many machines go: a book for each kind of machine.
+"""Where the results of a run on many machines go: a writer for each kind of machine.
 
 Nodes on which figures are comparable share one file, `FOLDER/MACHINE/NAME.json` as at home; NAME is
 the same for all. Kinds whose machines are called alike are told apart by a number. What an earlier
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sdbackends.errors import UsageError
-from sdbackends.matrix import resuming, store
+from sdbackends.matrix import resume, store
 from sdbackends.matrix.ray.cluster import ClusterNode
 from sdbackends.matrix.results import Cell, Machine, Run
 from sdbackends.matrix.results_writer import ResultsWriter, RunRequest
@@ -23,17 +23,17 @@ from sdbackends.matrix.run import new_run
 Kind = tuple[tuple[object, ...], frozenset[str]]
 
 
-class Shelf:
+class MachineWriters:
     """Raises UsageError where the name is taken, or the run to be resumed is of another kind."""
 
     def __init__(self, order: RunRequest) -> None:
         self._order = order
         self.name = _name(order)
-        self.books: dict[Kind, ResultsWriter] = {}
+        self.writers: dict[Kind, ResultsWriter] = {}
         self._kinds: dict[tuple[str, bool], Kind] = {}
         # Read at once: what cannot be gone on with is refused before anything is measured.
         self._earlier = {
-            path: self._gone_on(path) for path in order.output.glob(f"*/{self.name}.json")
+            path: self._resumed(path) for path in order.output.glob(f"*/{self.name}.json")
         }
 
     def knows(self, node: str, *, gpu: bool) -> bool:
@@ -42,35 +42,35 @@ class Shelf:
     def kind(self, node: str, *, gpu: bool) -> Kind:
         return self._kinds[node, gpu]
 
-    def book(self, node: str, *, gpu: bool) -> ResultsWriter:
-        return self.books[self._kinds[node, gpu]]
+    def writer(self, node: str, *, gpu: bool) -> ResultsWriter:
+        return self.writers[self._kinds[node, gpu]]
 
     def enter(self, node: ClusterNode, here: Machine, *, gpu: bool) -> ResultsWriter:
-        """The book for results of `node`, which is `here` as a cell on it sees it."""
-        kind = (resuming.matters(here), node.accelerators if gpu else frozenset())
+        """The writer for results of `node`, which is `here` as a cell on it sees it."""
+        kind = (resume.matters(here), node.accelerators if gpu else frozenset())
         self._kinds[node.id, gpu] = kind
-        if kind not in self.books:
-            self.books[kind] = self._new(here)
-        return self.books[kind]
+        if kind not in self.writers:
+            self.writers[kind] = self._new(here)
+        return self.writers[kind]
 
     def has(self, cell: Cell, accelerator: str | None) -> bool:
         """Whether the cell is done: on that accelerator, or anywhere where none is asked for."""
         if accelerator is None and any(_has(run, cell) for _, run in self._others()):
             return True
-        books = (
-            book
-            for kind, book in self.books.items()
+        writers = (
+            writer
+            for kind, writer in self.writers.items()
             if accelerator is None or accelerator in kind[1]
         )
-        return any(book.has(cell) for book in books)
+        return any(writer.has(cell) for writer in writers)
 
     def all(self) -> list[tuple[Path, Run]]:
         """What the run consists of, with what it did on machines that are not there now."""
-        own = [(book.path, book.run) for book in self.books.values() if book.run.cells]
+        own = [(writer.path, writer.run) for writer in self.writers.values() if writer.run.cells]
         return sorted([*own, *self._others()], key=lambda pair: pair[0])
 
     def _new(self, here: Machine) -> ResultsWriter:
-        taken = {book.path for book in self.books.values()}
+        taken = {writer.path for writer in self.writers.values()}
         for number in itertools.count(1):
             name = here.name if number == 1 else f"{here.name}-{number}"
             path = self._order.output / name / f"{self.name}.json"
@@ -81,13 +81,13 @@ class Shelf:
             return ResultsWriter(path, begun or new_run(named, self._order), self._order)
         raise AssertionError("there are numbers enough")
 
-    def _gone_on(self, path: Path) -> Run:
+    def _resumed(self, path: Path) -> Run:
         begun = store.read(path)
-        return resuming.gone_on(path, begun, new_run(begun.machine, self._order))
+        return resume.resume(path, begun, new_run(begun.machine, self._order))
 
     def _others(self) -> Iterator[tuple[Path, Run]]:
         """Files of this run of which no present node has written anything."""
-        taken = {book.path for book in self.books.values()}
+        taken = {writer.path for writer in self.writers.values()}
         return ((path, run) for path, run in self._earlier.items() if path not in taken)
 
 
@@ -107,7 +107,7 @@ def _name(order: RunRequest) -> str:
 
 
 def _alike(one: Machine, other: Machine) -> bool:
-    return resuming.matters(one) == resuming.matters(other)
+    return resume.matters(one) == resume.matters(other)
 
 
 def _has(run: Run, cell: Cell) -> bool:

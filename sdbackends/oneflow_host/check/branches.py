@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from sdbackends.oneflow_host.check.try_blocks import caught, suppressed
-from sdbackends.oneflow_host.check.walk import Walk
+from sdbackends.oneflow_host.check.visitor import Visitor
 
 
-class Branches(Walk):
+class Branches(Visitor):
     def visit_if(self, node: ast.If) -> None:
         self.visit(node.test)
         for wanted, statements in ((True, node.body), (False, node.orelse)):

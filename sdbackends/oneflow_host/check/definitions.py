@@ -5,13 +5,13 @@ from __future__ import annotations
 import ast
 
 from sdbackends.oneflow_host.check.scope import Bound, Scope
-from sdbackends.oneflow_host.check.walk import Walk
+from sdbackends.oneflow_host.check.visitor import Visitor
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 _Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 
 
-class Definitions(Walk):
+class Definitions(Visitor):
     def visit_classdef(self, node: ast.ClassDef) -> None:
         self.look(*node.decorator_list, *node.bases, *node.keywords)
         self.bind(node.name)
@@ -48,7 +48,7 @@ class Definitions(Walk):
             self.look(*(argument.annotation for argument in _all_arguments(arguments)))
 
     def _later(self, node: _Function, body: list[ast.stmt], qualname: str) -> None:
-        """Walk a function's body once the modules have been walked: that is what it will see."""
+        """Visitor a function's body once the modules have been walked: that is what it will see."""
         harmless, conditions = self.unreached(), self.conditions
         outer = self.scope.around_functions()
         scope = Scope(outer)

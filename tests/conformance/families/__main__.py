@@ -15,7 +15,7 @@ import typer
 
 from sdbackends.catalog import backend_files
 from sdbackends.errors import SdError, UsageError
-from tests.conformance.families import book, page
+from tests.conformance.families import page, support_data
 from tests.conformance.families.recorder import Recorder
 
 _HERE = Path(__file__).parent
@@ -40,7 +40,7 @@ def main(
     """Draw every case with plain torch and with each backend, and write what came out."""
     try:
         if render:
-            page.write(book.read(book.DATA), book.DATA.with_suffix(".md"))
+            page.write(support_data.read(support_data.DATA), support_data.DATA.with_suffix(".md"))
             return
         code = run(_named(backend or ["torch,jax,compile,oneflow"]), only, missing, jobs)
     except SdError as error:
@@ -57,13 +57,15 @@ def run(backends: list[str], only: str | None, missing: bool, jobs: int) -> int:
     # Not by files: the cases of one room are as many as those of all others.
     arguments = ["-q", "--no-header", "-m", "support", "-n", str(jobs)]
     arguments += ["--support-backends", wanted]
-    for row in book.read(book.DATA).cases if missing else ():
+    for row in support_data.read(support_data.DATA).cases if missing else ():
         for name, cell in row.cells.items():
             if cell.outcome in ("passed", "known"):
                 arguments += ["--deselect", row.test_on(name)]
     # What the C++ compiler made outlives this run: half a minute of it for every program.
     os.environ.setdefault("SD_TEST_INDUCTOR_CACHE", str(_ROOT / "out" / "support" / "inductor"))
-    recorder = Recorder(book.DATA, backends, lambda line: print(line, file=sys.stderr, flush=True))
+    recorder = Recorder(
+        support_data.DATA, backends, lambda line: print(line, file=sys.stderr, flush=True)
+    )
     rooms = sorted(str(path.relative_to(_ROOT)) for path in _HERE.glob("test_*.py"))
     return int(pytest.main([*rooms, *arguments], plugins=[recorder]))
 
@@ -71,11 +73,11 @@ def run(backends: list[str], only: str | None, missing: bool, jobs: int) -> int:
 def _named(options: list[str]) -> list[str]:
     names = [name.strip() for option in options for name in option.split(",") if name.strip()]
     for name in names:
-        if name not in book.BACKENDS:
+        if name not in support_data.BACKENDS:
             raise UsageError(
                 f"docs/support.md has no backend {name!r}",
                 where="--backend",
-                fix=f"of: {', '.join(book.BACKENDS)}",
+                fix=f"of: {', '.join(support_data.BACKENDS)}",
             )
     return names
 

@@ -8,9 +8,9 @@ from types import ModuleType
 
 import pytest
 
-from tests.conformance.families.book import BACKENDS, PICTURE, WORST
 from tests.conformance.families.catalog import CASES, Case
 from tests.conformance.families.judging import agree
+from tests.conformance.families.support_data import BACKENDS, PICTURE, WORST
 
 
 def of(room: ModuleType) -> list[pytest.param]:

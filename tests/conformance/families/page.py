@@ -1,4 +1,4 @@
-"""docs/support.md: the book as tables, one for each group of cases, by the template beside this.
+"""docs/support.md: the results as tables, one for each group of cases, by the template beside this.
 
 A tick is a passed test. A cross has a number, and beneath the table the reason under that number.
 A dash was not run, and is counted as such.
@@ -15,7 +15,7 @@ import jinja2
 
 from sdbackends.matrix.report.format import small
 from sdbackends.matrix.store import replace
-from tests.conformance.families.book import BACKENDS, Book, Cell, Row
+from tests.conformance.families.support_data import BACKENDS, Cell, Row, SupportData
 
 NOT_RUN = "–"
 #: Packages that every run depends on, and those of one backend.
@@ -60,12 +60,12 @@ class Summary:
     ran_on: str
 
 
-def write(book: Book, path: Path) -> None:
+def write(data: SupportData, path: Path) -> None:
     """Put the page there in one step."""
-    replace(path, render(book))
+    replace(path, render(data))
 
 
-def render(book: Book) -> str:
+def render(data: SupportData) -> str:
     """The whole page."""
     # It imports torch, and a run of tests sets the environment for that before.
     from tests.conformance.families.judging import MODEL_BAR, PICTURE_BAR
@@ -80,11 +80,11 @@ def render(book: Book) -> str:
     )
     environment.filters["cell"] = _in_table
     return environment.get_template("support.md.j2").render(
-        total=len(book.cases),
+        total=len(data.cases),
         backends=BACKENDS,
-        summaries=[_summary(book, backend) for backend in BACKENDS],
-        common=_common(book),
-        tables=list(_tables(book.cases)),
+        summaries=[_summary(data, backend) for backend in BACKENDS],
+        common=_common(data),
+        tables=list(_tables(data.cases)),
         model_bar=f"{MODEL_BAR:g}",
         picture_bar=PICTURE_BAR,
     )
@@ -114,8 +114,8 @@ def _table(group: str, rows: list[Row]) -> Table:
     return table
 
 
-def _summary(book: Book, backend: str) -> Summary:
-    cells = [row.cells[backend] for row in book.cases if backend in row.cells]
+def _summary(data: SupportData, backend: str) -> Summary:
+    cells = [row.cells[backend] for row in data.cases if backend in row.cells]
     passed = [cell for cell in cells if cell.outcome == "passed"]
     crosses = [cell for cell in cells if cell.outcome in ("known", "failed")]
     worst = [cell.worst for cell in passed if cell.worst is not None]
@@ -124,30 +124,30 @@ def _summary(book: Book, backend: str) -> Summary:
         backend=backend,
         passed=len(passed),
         crosses=len(crosses),
-        not_run=len(book.cases) - len(passed) - len(crosses),
+        not_run=len(data.cases) - len(passed) - len(crosses),
         worst=small(max(worst, default=None)),
         # Rounded up: what is told is never less than what was measured.
         picture=f"{math.ceil(max(pictures) * 100) / 100:g}" if pictures else NOT_RUN,
-        ran_on=_ran_on(book, backend, cells),
+        ran_on=_ran_on(data, backend, cells),
     )
 
 
-def _ran_on(book: Book, backend: str, cells: Iterable[Cell]) -> str:
+def _ran_on(data: SupportData, backend: str, cells: Iterable[Cell]) -> str:
     """Every set of versions that its cells ran on, with the days."""
     days: dict[str, set[str]] = {}
     for cell in cells:
-        versions = book.runs[cell.run].versions
+        versions = data.runs[cell.run].versions
         names = RUNTIMES.get(backend, ("torch",))
         days.setdefault(_listed(versions, names), set()).add(cell.run[:10])
     words = [f"{what}, {_span(found)}" for what, found in days.items()]
     return "; ".join(words) or NOT_RUN
 
 
-def _common(book: Book) -> str:
-    """What all backends ran on: one set, unless runs of several versions stand in the book."""
+def _common(data: SupportData) -> str:
+    """What all backends ran on: one set, unless runs of several versions stand in the file."""
     found = (
         f"{_listed(run.versions, PACKAGES)}, CPython {run.python} on {run.platform}"
-        for run in book.runs.values()
+        for run in data.runs.values()
     )
     return "; ".join(dict.fromkeys(found))
 

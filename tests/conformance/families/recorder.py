@@ -17,7 +17,7 @@ import pytest
 from sdbackends.catalog import environments, requirements
 from sdbackends.matrix.report.format import small
 from tests.conformance import known_failures
-from tests.conformance.families import book, page
+from tests.conformance.families import page, support_data
 from tests.conformance.families.catalog import CASES
 
 _SIGNS = {"passed": "✓", "known": "✗", "failed": "FAILED", "skipped": "–"}
@@ -33,7 +33,7 @@ class Recorder:
         self._started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self._run = run_of(backends)
         self.known = known_failures.read_all()
-        self._done: dict[str, dict[str, book.Cell]] = {}
+        self._done: dict[str, dict[str, support_data.Cell]] = {}
         self._seconds: dict[str, float] = {}
         self._names: dict[str, tuple[str, str]] = {}
 
@@ -73,18 +73,18 @@ class Recorder:
         from tests.conformance.families import cases  # noqa: F401  (registers all; not before conftest.py)
 
         known = {
-            f"{book.test_of(case)}[{backend}-{case.id}]": (case.id, backend)
+            f"{support_data.test_of(case)}[{backend}-{case.id}]": (case.id, backend)
             for case in CASES.values()
-            for backend in book.BACKENDS
+            for backend in support_data.BACKENDS
         }
         self._names = {nodeid: known[nodeid] for nodeid in ids}
 
     def _name(self, report: Any) -> tuple[str, str] | None:
         return self._names.get(getattr(report, "nodeid", ""))
 
-    def _cell(self, report: pytest.TestReport) -> book.Cell:
+    def _cell(self, report: pytest.TestReport) -> support_data.Cell:
         figures = dict(report.user_properties)
-        outcome: book.Outcome = "passed"
+        outcome: support_data.Outcome = "passed"
         reason = ""
         if report.failed:
             outcome, reason = "failed", _why(report)
@@ -93,11 +93,11 @@ class Recorder:
             outcome, reason = "known", next(listed, report.wasxfail)
         elif report.skipped:
             outcome, reason = "skipped", _why(report)
-        return book.Cell(
+        return support_data.Cell(
             outcome=outcome,
             run=self._started,
-            worst=_rounded(figures.get(book.WORST)),
-            picture=_rounded(figures.get(book.PICTURE)),
+            worst=_rounded(figures.get(support_data.WORST)),
+            picture=_rounded(figures.get(support_data.PICTURE)),
             reason=reason,
         )
 
@@ -113,18 +113,20 @@ class Recorder:
         )
 
 
-def save(data: Path, started: str, run: book.Run, done: dict[str, dict[str, book.Cell]]) -> None:
+def save(
+    data: Path, started: str, run: support_data.Run, done: dict[str, dict[str, support_data.Cell]]
+) -> None:
     """What was done so far into the file as it stands now, and the page beside it."""
-    merged = book.merge(book.read(data), CASES.values(), started, run, done)
-    book.write(merged, data)
+    merged = support_data.merge(support_data.read(data), CASES.values(), started, run, done)
+    support_data.write(merged, data)
     page.write(merged, data.with_suffix(".md"))
 
 
-def run_of(backends: Iterable[str]) -> book.Run:
+def run_of(backends: Iterable[str]) -> support_data.Run:
     """On what a run of these backends runs."""
     runtimes = [name for backend in backends for name in page.RUNTIMES.get(backend, ())]
     found = {name: _version(name) for name in (*page.PACKAGES, *runtimes)}
-    return book.Run(
+    return support_data.Run(
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
         versions={name: version for name, version in found.items() if version},

@@ -11,13 +11,13 @@ import pytest
 from sdbackends.errors import ResultsError
 from tests.conformance import known_failures
 from tests.conformance.families import (
-    book,
     cases,  # noqa: F401  (registers them all)
     page,
+    support_data,
 )
-from tests.conformance.families.book import DATA, Book, Cell, Run
 from tests.conformance.families.catalog import CASES, Case, Family
 from tests.conformance.families.recorder import Recorder
+from tests.conformance.families.support_data import DATA, Cell, Run, SupportData
 
 EARLIER, NOW = "2026-11-20T10:00:00Z", "2026-11-21T10:00:00Z"
 RUN = Run(python="3.11.7", platform="Linux x86_64", versions={"torch": "2.13.0", "jax": "0.10.2"})
@@ -35,8 +35,10 @@ def made_up(feature: str, name: str, title: str = "SD 1.5", group: str = "Pipeli
 INPAINT, UPSCALE = made_up("inpaint", "inpaint"), made_up("upscale", "upscale")
 
 
-def merged(done: Mapping[str, Mapping[str, Cell]], *found: Case, into: Book | None = None) -> Book:
-    return book.merge(into or Book(), found, NOW, RUN, done)
+def merged(
+    done: Mapping[str, Mapping[str, Cell]], *found: Case, into: SupportData | None = None
+) -> SupportData:
+    return support_data.merge(into or SupportData(), found, NOW, RUN, done)
 
 
 def lines_of(text: str, start: str) -> list[str]:
@@ -86,8 +88,8 @@ def test_what_the_lines_of_a_table_are_called(found: list[Case], lines: list[str
 
 def test_a_run_replaces_what_it_ran_and_nothing_else() -> None:
     before = Cell(outcome="failed", run=EARLIER, reason="it crashed")
-    earlier = book.merge(
-        Book(), [INPAINT], EARLIER, OLDER, {INPAINT.id: {"jax": before, "compile": before}}
+    earlier = support_data.merge(
+        SupportData(), [INPAINT], EARLIER, OLDER, {INPAINT.id: {"jax": before, "compile": before}}
     )
     both = merged({INPAINT.id: {"jax": TICK}}, INPAINT, into=earlier)
     assert both.cases[0].cells == {"compile": before, "jax": TICK}
@@ -104,9 +106,9 @@ def test_a_case_that_no_longer_exists_is_dropped() -> None:
 
 def test_a_book_is_read_as_it_was_written(tmp_path: Path) -> None:
     written = merged({INPAINT.id: {"torch": TICK, "jax": CROSS}}, INPAINT, UPSCALE)
-    book.write(written, tmp_path / "support.json")
-    assert book.read(tmp_path / "support.json") == written
-    assert book.read(tmp_path / "none.json") == Book()
+    support_data.write(written, tmp_path / "support.json")
+    assert support_data.read(tmp_path / "support.json") == written
+    assert support_data.read(tmp_path / "none.json") == SupportData()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"runs": {}, "cases": [{"id": "a"}]}'])
@@ -114,19 +116,19 @@ def test_a_foreign_or_cut_file_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "support.json"
     path.write_text(text)
     with pytest.raises(ResultsError, match=r"not what `nox -s support` writes"):
-        book.read(path)
+        support_data.read(path)
 
 
 def report(case: str, backend: str, **changes: object) -> pytest.TestReport:
     """As pytest tells the recorder about the call of a test."""
     values: dict[str, object] = {
-        "nodeid": f"{book.test_of(CASES[case])}[{backend}-{case}]",
+        "nodeid": f"{support_data.test_of(CASES[case])}[{backend}-{case}]",
         "location": ("", None, ""),
         "keywords": {},
         "outcome": "passed",
         "longrepr": None,
         "when": "call",
-        "user_properties": [(book.WORST, 1.23456e-6), (book.PICTURE, 0.5)],
+        "user_properties": [(support_data.WORST, 1.23456e-6), (support_data.PICTURE, 0.5)],
     }
     return pytest.TestReport(**{**values, **changes})
 
@@ -144,7 +146,9 @@ def test_the_recorder_writes_after_every_case(tmp_path: Path) -> None:
         recorder.pytest_runtest_logreport(one)
         recorder.pytest_runtest_logreport(report(case, "", nodeid=one.nodeid, when="teardown"))
         assert len(said) == (1 if one is passed else 2)
-        cells = {row.id: row.cells for row in book.read(tmp_path / "support.json").cases}[case]
+        cells = {row.id: row.cells for row in support_data.read(tmp_path / "support.json").cases}[
+            case
+        ]
         assert cells["torch"].worst == 1.23e-6
         assert ("jax" in cells) == (one is failed)
     assert cells["jax"].outcome == "failed"
@@ -164,28 +168,30 @@ def test_a_known_failure_has_the_reason_of_its_line(tmp_path: Path) -> None:
     )
     recorder.pytest_runtest_logreport(listed)
     recorder.pytest_runtest_logreport(report(case, "jax", when="teardown"))
-    (cell,) = (row.cells["jax"] for row in book.read(tmp_path / "support.json").cases if row.cells)
+    (cell,) = (
+        row.cells["jax"] for row in support_data.read(tmp_path / "support.json").cases if row.cells
+    )
     assert (cell.outcome, cell.reason) == ("known", "its reason")
 
 
 @pytest.fixture(scope="module")
-def committed() -> Book:
-    return book.read(DATA)
+def committed() -> SupportData:
+    return support_data.read(DATA)
 
 
-def test_the_page_is_what_renders_from_the_data(committed: Book) -> None:
+def test_the_page_is_what_renders_from_the_data(committed: SupportData) -> None:
     text = DATA.with_suffix(".md").read_text(encoding="utf-8")
     assert page.render(committed) == text, "nox -s support -- --render writes it anew"
 
 
-@pytest.mark.parametrize("name", book.BACKENDS)
-def test_every_case_has_run(committed: Book, name: str) -> None:
+@pytest.mark.parametrize("name", support_data.BACKENDS)
+def test_every_case_has_run(committed: SupportData, name: str) -> None:
     """A new case without its cells: `nox -s support -- --missing`."""
     ran = {row.id for row in committed.cases if name in row.cells}
     assert ran == set(CASES)
 
 
-def test_crosses_are_the_known_failures(committed: Book) -> None:
+def test_crosses_are_the_known_failures(committed: SupportData) -> None:
     known = known_failures.read_all()
     for row in committed.cases:
         for name, cell in row.cells.items():
@@ -194,6 +200,6 @@ def test_crosses_are_the_known_failures(committed: Book) -> None:
             assert (cell.outcome, cell.reason) == expected, row.test_on(name)
 
 
-def test_every_row_is_the_case_as_it_stands(committed: Book) -> None:
+def test_every_row_is_the_case_as_it_stands(committed: SupportData) -> None:
     rows = [row.model_copy(update={"cells": {}}) for row in committed.cases]
-    assert rows == list(book.merge(Book(), CASES.values(), NOW, RUN, {}).cases)
+    assert rows == list(support_data.merge(SupportData(), CASES.values(), NOW, RUN, {}).cases)

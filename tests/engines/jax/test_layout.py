@@ -12,21 +12,21 @@ from hypothesis import strategies as st
 from sdbackends.engines.jax.engine import JaxEngine
 from sdbackends.engines.jax.layout import (
     CHANNELS_LAST,
-    Laid,
+    TaggedArray,
     in_order,
-    laid,
     logical,
     permuted,
     reshaped,
     stored,
+    with_order,
 )
 from sdbackends.engines.jax.ops import shape as ops
 from tests.engines.calls import Call, rand
 
 
-def tagged(plain: np.ndarray, order: tuple[int, ...]) -> Laid:
+def tagged(plain: np.ndarray, order: tuple[int, ...]) -> TaggedArray:
     inverse = np.argsort(order)
-    return Laid(np.transpose(plain, inverse), tuple(order))  # type: ignore[arg-type]
+    return TaggedArray(np.transpose(plain, inverse), tuple(order))  # type: ignore[arg-type]
 
 
 def same(value: object, expected: np.ndarray) -> None:
@@ -34,7 +34,7 @@ def same(value: object, expected: np.ndarray) -> None:
 
 
 @st.composite
-def tagged_arrays(draw: st.DrawFn) -> tuple[np.ndarray, Laid]:
+def tagged_arrays(draw: st.DrawFn) -> tuple[np.ndarray, TaggedArray]:
     sizes = draw(st.lists(st.integers(1, 4), min_size=1, max_size=4))
     plain = np.arange(np.prod(sizes), dtype=np.float32).reshape(sizes)
     return plain, tagged(plain, tuple(draw(st.permutations(range(len(sizes))))))
@@ -42,7 +42,7 @@ def tagged_arrays(draw: st.DrawFn) -> tuple[np.ndarray, Laid]:
 
 @settings(max_examples=60, deadline=None)
 @given(tagged_arrays(), st.data())
-def test_any_view_of_any_layout(both: tuple[np.ndarray, Laid], data: st.DataObject) -> None:
+def test_any_view_of_any_layout(both: tuple[np.ndarray, TaggedArray], data: st.DataObject) -> None:
     plain, value = both
     factors = [f for size in plain.shape for f in ([2, 2] if size == 4 else [size])]
     cuts = data.draw(st.lists(st.booleans(), min_size=len(factors), max_size=len(factors)))
@@ -58,7 +58,7 @@ def test_any_view_of_any_layout(both: tuple[np.ndarray, Laid], data: st.DataObje
 @settings(max_examples=40, deadline=None)
 @given(tagged_arrays(), st.data())
 def test_permutations_slices_and_squeezes(
-    both: tuple[np.ndarray, Laid], data: st.DataObject
+    both: tuple[np.ndarray, TaggedArray], data: st.DataObject
 ) -> None:
     plain, value = both
     dims = data.draw(st.permutations(range(plain.ndim)))
@@ -73,15 +73,15 @@ def test_permutations_slices_and_squeezes(
 
 def test_the_unets_own_chain_moves_nothing() -> None:
     """(n, c, h, w) to rows of pixels, and back: what every attention block does."""
-    image = laid(np.zeros((2, 5, 7, 3)), CHANNELS_LAST)  # type: ignore[arg-type]
+    image = with_order(np.zeros((2, 5, 7, 3)), CHANNELS_LAST)  # type: ignore[arg-type]
     flat = reshaped(image, (2, 3, 35))
     rows = permuted(flat, (0, 2, 1))
-    assert not isinstance(rows, Laid)
+    assert not isinstance(rows, TaggedArray)
     assert np.shares_memory(rows, stored(image))
     back = permuted(reshaped(rows, (2, 5, 7, 3)), (0, 3, 1, 2))
-    assert isinstance(back, Laid) and back.order == CHANNELS_LAST
+    assert isinstance(back, TaggedArray) and back.order == CHANNELS_LAST
     again = reshaped(permuted(rows, (0, 2, 1)), (2, 3, 5, 7))
-    assert isinstance(again, Laid) and again.order == CHANNELS_LAST
+    assert isinstance(again, TaggedArray) and again.order == CHANNELS_LAST
     assert in_order(again, CHANNELS_LAST) is again.array
 
 

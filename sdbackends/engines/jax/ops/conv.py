@@ -19,9 +19,9 @@ from sdbackends.engines.jax.layout import (
     Array,
     Value,
     in_order,
-    laid,
     logical,
     reshaped,
+    with_order,
 )
 from sdbackends.engines.jax.ops.conv_args import Window, each, pair, sides
 from sdbackends.engines.jax.ops.registry import lowers
@@ -60,7 +60,7 @@ def conv2d(
         y = _native(logical(x), logical(weight), window, choices, ("NCHW", "OIHW", "NCHW"))
         return _finish(y, bias, x.dtype, (1, -1, 1, 1))
     y = _channels_last(in_order(x, CHANNELS_LAST), weight, window, choices)
-    return laid(_finish(y, bias, x.dtype, (1, 1, 1, -1)), CHANNELS_LAST)
+    return with_order(_finish(y, bias, x.dtype, (1, 1, 1, -1)), CHANNELS_LAST)
 
 
 def _channels_last(x: Array, weight: Value, window: Window, choices: JaxOptions) -> Array:

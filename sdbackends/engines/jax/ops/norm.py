@@ -11,7 +11,15 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jax import lax
 
-from sdbackends.engines.jax.layout import CHANNELS_LAST, Array, Laid, Value, in_order, laid, logical
+from sdbackends.engines.jax.layout import (
+    CHANNELS_LAST,
+    Array,
+    TaggedArray,
+    Value,
+    in_order,
+    logical,
+    with_order,
+)
 from sdbackends.engines.jax.ops.registry import lowers
 from sdbackends.engines.jax.options import JaxOptions
 
@@ -20,17 +28,17 @@ from sdbackends.engines.jax.options import JaxOptions
 def group_norm(
     x: Value,
     num_groups: int,
-    weight: Array | Laid | None = None,
-    bias: Array | Laid | None = None,
+    weight: Array | TaggedArray | None = None,
+    bias: Array | TaggedArray | None = None,
     eps: float = 1e-5,
     cudnn_enabled: bool = True,
     *,
     choices: JaxOptions,
 ) -> Value:
     """Channels-last: sums per channel first (rows are contiguous), then channels into groups."""
-    if x.ndim == 4 and (isinstance(x, Laid) or choices.channels_last):
+    if x.ndim == 4 and (isinstance(x, TaggedArray) or choices.channels_last):
         rows = in_order(x, CHANNELS_LAST)
-        return laid(_group_norm_rows(rows, num_groups, weight, bias, eps), CHANNELS_LAST)
+        return with_order(_group_norm_rows(rows, num_groups, weight, bias, eps), CHANNELS_LAST)
     plain = logical(x).astype(jnp.float32)
     n, c = plain.shape[:2]
     grouped = plain.reshape(n, num_groups, math.prod(plain.shape[1:]) // num_groups)
@@ -45,7 +53,11 @@ def group_norm(
 
 
 def _group_norm_rows(
-    x: Array, groups: int, weight: Array | Laid | None, bias: Array | Laid | None, eps: float
+    x: Array,
+    groups: int,
+    weight: Array | TaggedArray | None,
+    bias: Array | TaggedArray | None,
+    eps: float,
 ) -> Array:
     n, h, w, c = x.shape
     wide = x.astype(jnp.float32)

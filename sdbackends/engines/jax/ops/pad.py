@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jax import lax
 
-from sdbackends.engines.jax.layout import Value, laid, order_of, stored
+from sdbackends.engines.jax.layout import Value, order_of, stored, with_order
 from sdbackends.engines.jax.ops.registry import lowers
 
 
@@ -28,4 +28,4 @@ def constant_pad_nd(x: Value, pad: Sequence[int], value: float = 0) -> Value:
     for axis, (low, high) in enumerate(widths):
         config[order[axis]] = (low, high, 0)
     array = stored(x)
-    return laid(lax.pad(array, jnp.asarray(value, array.dtype), config), order)
+    return with_order(lax.pad(array, jnp.asarray(value, array.dtype), config), order)

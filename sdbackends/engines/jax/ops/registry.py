@@ -2,7 +2,7 @@
 
 A lowering is named as its op and has the arguments of ATen's schema, less those that only place a
 tensor (device, memory format). It works on JAX arrays; with `layouts=True` it takes and returns
-`Laid` values itself, and with `choices=True` it is given the `JaxOptions` as a keyword. With
+`TaggedArray` values itself, and with `choices=True` it is given the `JaxOptions` as a keyword. With
 `only_if=` it takes only some arguments (see `lowering.table.Condition`).
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sdbackends.engines.jax.layout import CHANNELS_LAST, Laid, in_order, laid, logical
+from sdbackends.engines.jax.layout import CHANNELS_LAST, TaggedArray, in_order, logical, with_order
 from sdbackends.engines.jax.options import JaxOptions
 from sdbackends.engines.lowering.table import Condition, Lowering, LoweringTable
 
@@ -62,8 +62,8 @@ def elementwise(*overloads: str) -> Callable[[Function], Function]:
 
 
 def untagged(value: Any) -> Any:
-    """`value` with every `Laid` in it brought into the graph's own order."""
-    if isinstance(value, Laid):
+    """`value` with every `TaggedArray` in it brought into the graph's own order."""
+    if isinstance(value, TaggedArray):
         return logical(value)
     if isinstance(value, (list, tuple)):
         return type(value)(untagged(v) for v in value)
@@ -77,7 +77,7 @@ def _same_order(function: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         values = [*args, *kwargs.values()]
         ndim = max((v.ndim for v in values if hasattr(v, "ndim")), default=0)
-        orders = [v.order for v in values if isinstance(v, Laid) and v.ndim == ndim]
+        orders = [v.order for v in values if isinstance(v, TaggedArray) and v.ndim == ndim]
         if not orders:
             return function(*map(untagged, args), **{k: untagged(v) for k, v in kwargs.items()})
         # Channels-last wins over any other order: it is what the convolutions around want.
@@ -92,6 +92,6 @@ def _same_order(function: Callable[..., Any]) -> Callable[..., Any]:
             return in_order(value, order)
 
         result = function(*map(ready, args), **{k: ready(v) for k, v in kwargs.items()})
-        return laid(result, order)
+        return with_order(result, order)
 
     return call

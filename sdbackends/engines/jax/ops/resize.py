@@ -12,7 +12,14 @@ import numpy as np
 from jax import lax
 from numpy.typing import NDArray
 
-from sdbackends.engines.jax.layout import CHANNELS_LAST, Array, Value, in_order, laid, reshaped
+from sdbackends.engines.jax.layout import (
+    CHANNELS_LAST,
+    Array,
+    Value,
+    in_order,
+    reshaped,
+    with_order,
+)
 from sdbackends.engines.jax.ops.registry import lowers
 from sdbackends.engines.lowering.resampling import (
     Scales,
@@ -59,10 +66,10 @@ def upsample_nearest2d(x: Value, output_size: Sequence[int] | None, scale_factor
     if height % h == 0 and width % w == 0:
         shape = (n, h, height // h, w, width // w, c)
         spread = jnp.broadcast_to(rows[:, :, None, :, None, :], shape)
-        return laid(spread.reshape(n, height, width, c), CHANNELS_LAST)
+        return with_order(spread.reshape(n, height, width, c), CHANNELS_LAST)
     given = given_scales(output_size, scale_factors)
     picked = rows[:, _rows_from(h, height, given[0])][:, :, _rows_from(w, width, given[1])]
-    return laid(picked, CHANNELS_LAST)
+    return with_order(picked, CHANNELS_LAST)
 
 
 @lowers("aten.upsample_bilinear2d.vec", layouts=True)
@@ -77,7 +84,7 @@ def upsample_bilinear2d(
     right = bilinear(rows.shape[2], width, align_corners, given[1])
     wide = rows.astype(jnp.float32)
     blended = jnp.einsum("yh,nhwc,xw->nyxc", down, wide, right, precision=lax.Precision.HIGHEST)
-    return laid(blended, CHANNELS_LAST)
+    return with_order(blended, CHANNELS_LAST)
 
 
 @lowers("aten.avg_pool2d.default", layouts=True)
@@ -93,7 +100,7 @@ def avg_pool2d(
 ) -> Value:
     pooling = _pooling(x, kernel_size, stride, padding, ceil_mode)
     rows = in_order(x, CHANNELS_LAST)
-    return laid(_average(rows, pooling, count_include_pad, divisor_override), CHANNELS_LAST)
+    return with_order(_average(rows, pooling, count_include_pad, divisor_override), CHANNELS_LAST)
 
 
 @lowers("aten.avg_pool3d.default")
@@ -119,7 +126,7 @@ def adaptive_avg_pool2d(x: Value, output_size: Sequence[int]) -> Value:
     down = adaptive_means(rows.shape[1], output_size[0])
     right = adaptive_means(rows.shape[2], output_size[1])
     pooled = jnp.einsum("yh,nhwc,xw->nyxc", down, rows, right, precision=lax.Precision.HIGHEST)
-    return laid(pooled, CHANNELS_LAST)
+    return with_order(pooled, CHANNELS_LAST)
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,14 @@ import numpy as np
 from sdbackends.engines.jax.layout import (
     CHANNELS_LAST,
     Array,
-    Laid,
+    TaggedArray,
     Value,
     in_order,
-    laid,
     order_of,
     permuted,
     reshaped,
     stored,
+    with_order,
 )
 from sdbackends.engines.jax.ops.registry import lowers
 
@@ -53,7 +53,7 @@ def squeeze(x: Value, dim: Sequence[int]) -> Value:
     order = order_of(x)
     places = sorted(order[d] for d in range(x.ndim) if d not in drop)
     kept = [places.index(order[d]) for d in range(x.ndim) if d not in drop]
-    return laid(jnp.squeeze(stored(x), tuple(order[d] for d in drop)), kept)
+    return with_order(jnp.squeeze(stored(x), tuple(order[d] for d in drop)), kept)
 
 
 @lowers("aten.expand.default")
@@ -67,9 +67,9 @@ def cat(tensors: Sequence[Value], dim: int = 0) -> Value:
     """In the order of the first tagged tensor; torch skips the old-style empty ones."""
     ndim = max(t.ndim for t in tensors)
     full = [t for t in tensors if t.ndim == ndim]
-    orders = [t.order for t in full if isinstance(t, Laid)]
+    orders = [t.order for t in full if isinstance(t, TaggedArray)]
     order = CHANNELS_LAST if CHANNELS_LAST in orders else (*orders, tuple(range(ndim)))[0]
-    return laid(jnp.concatenate([in_order(t, order) for t in full], order[dim]), order)
+    return with_order(jnp.concatenate([in_order(t, order) for t in full], order[dim]), order)
 
 
 @lowers("aten.slice.Tensor", layouts=True)
@@ -80,7 +80,7 @@ def slice(
     order = order_of(x)
     cut: list[Cut] = [Cut(None)] * x.ndim
     cut[order[dim]] = Cut(start, end, step)
-    return laid(stored(x)[tuple(cut)], order)
+    return with_order(stored(x)[tuple(cut)], order)
 
 
 @lowers("aten.split_with_sizes.default", layouts=True)

@@ -17,7 +17,7 @@ _FAILED = "guarded: its try fails over to another way"
 _WIDTH = 60
 
 
-class Walk(Expressions):
+class Visitor(Expressions):
     """`visit_KIND` methods, of the classes below this one, say what a kind of node means."""
 
     def __init__(self, program: ReadProgram, module: Module) -> None:

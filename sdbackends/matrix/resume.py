@@ -1,4 +1,4 @@
-"""Whether a run can be gone on with: figures of two kinds must not meet in one file.
+"""Check that a run can be resumed: settings and hardware must match.
 
 The file says how its cells were measured; what is asked for now has to be the same in everything
 that makes figures comparable. What differs is named with both values, and nothing is written.
@@ -19,7 +19,7 @@ _CHANGED = "+changes"
 _MATTERS = ("cpu", "cores", "threads", "gpu", "gpu_memory_bytes", "driver")
 
 
-def gone_on(path: Path, begun: Run, now: Run) -> Run:
+def resume(path: Path, begun: Run, now: Run) -> Run:
     """The run in `path`, `begun`, as it stands once cells of `now` are added to it.
 
     Raises:

@@ -73,23 +73,23 @@ class Run(_Record):
     versions: dict[str, str]
 
 
-class Book(_Record):
+class SupportData(_Record):
     """Runs by the time that they started at, and the cases in the order of their registration."""
 
     runs: dict[str, Run] = {}
     cases: tuple[Row, ...] = ()
 
 
-def read(path: Path) -> Book:
-    """The book in that file; an empty one where there is none yet.
+def read(path: Path) -> SupportData:
+    """The results in that file; an empty record where there is none yet.
 
     Raises:
         ResultsError: the file holds something else.
     """
     if not path.exists():
-        return Book()
+        return SupportData()
     try:
-        return Book.model_validate_json(path.read_text(encoding="utf-8"))
+        return SupportData.model_validate_json(path.read_text(encoding="utf-8"))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
@@ -101,26 +101,26 @@ def read(path: Path) -> Book:
         ) from None
 
 
-def write(book: Book, path: Path) -> None:
-    """Put the book there in one step."""
-    data = book.model_dump(mode="json", exclude_defaults=True)
-    lines = [_json(key) + ": " + _json(run) for key, run in data.pop("runs", {}).items()]
-    cases = [_json(row) for row in data.pop("cases", ())]
-    assert not data, data
+def write(data: SupportData, path: Path) -> None:
+    """Put the results there in one step."""
+    fields = data.model_dump(mode="json", exclude_defaults=True)
+    lines = [_json(key) + ": " + _json(run) for key, run in fields.pop("runs", {}).items()]
+    cases = [_json(row) for row in fields.pop("cases", ())]
+    assert not fields, fields
     # A line for each case: what changed is seen in a diff.
     text = ",\n".join
     replace(path, f'{{"runs": {{\n{text(lines)}\n}},\n"cases": [\n{text(cases)}\n]}}\n')
 
 
 def merge(
-    book: Book,
+    data: SupportData,
     cases: Iterable[Case],
     started: str,
     run: Run,
     done: Mapping[str, Mapping[str, Cell]],
-) -> Book:
-    """The book of these cases, with what a run did, by the case's id and the backend."""
-    known = {row.id: row.cells for row in book.cases}
+) -> SupportData:
+    """The record of these cases, with what a run did, by the case's id and the backend."""
+    known = {row.id: row.cells for row in data.cases}
     rows = []
     for case in cases:
         cells = {**known.get(case.id, {}), **done.get(case.id, {})}
@@ -135,8 +135,8 @@ def merge(
             )
         )
     named = {cell.run for row in rows for cell in row.cells.values()}
-    runs = {**book.runs, started: run}
-    return Book(runs={key: runs[key] for key in sorted(named)}, cases=tuple(rows))
+    runs = {**data.runs, started: run}
+    return SupportData(runs={key: runs[key] for key in sorted(named)}, cases=tuple(rows))
 
 
 def test_of(case: Case) -> str:

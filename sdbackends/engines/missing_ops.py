@@ -1,4 +1,4 @@
-"""Which ops of a graph an engine lacks: each once, with every place that calls it.
+"""Find the ops of a graph that an engine lacks: each once, with every place that calls it.
 
 An engine says of one node what is missing there; this walks the graph and gathers. It imports no
 framework, so that every engine can use it.

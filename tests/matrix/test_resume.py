@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sdbackends.errors import UsageError
-from sdbackends.matrix import resuming
+from sdbackends.matrix import resume
 from sdbackends.matrix.results import SCHEMA, Ceilings, Run
 from tests.matrix import made_up
 
@@ -54,7 +54,7 @@ LOOSER = made_up.TOLERANCE.model_copy(update={"part_max_relative": 0.5})
 )
 def test_what_makes_figures_incomparable_is_refused(now: dict[str, Any], why: str) -> None:
     with pytest.raises(UsageError, match="one cannot be resumed") as error:
-        resuming.gone_on(PATH, run(), run(**now))
+        resume.resume(PATH, run(), run(**now))
     assert why in error.value.why
     assert error.value.where == str(PATH)
     assert "--resume" in error.value.fix and error.value.exit_code == 2
@@ -62,7 +62,7 @@ def test_what_makes_figures_incomparable_is_refused(now: dict[str, Any], why: st
 
 def test_every_difference_is_named_at_once() -> None:
     with pytest.raises(UsageError) as error:
-        resuming.gone_on(PATH, run(), run(commit="def", reference="jax"))
+        resume.resume(PATH, run(), run(commit="def", reference="jax"))
     assert "measured at abc" in error.value.why and "reference is torch" in error.value.why
 
 
@@ -71,9 +71,9 @@ def test_every_difference_is_named_at_once() -> None:
 )
 def test_each_backend_may_have_a_python_of_its_own(now: dict[str, Any]) -> None:
     begun = run(cells=(made_up.result(),), ceilings=Ceilings(copy_bytes=1.0))
-    assert resuming.gone_on(PATH, begun, run(**now)) == begun
+    assert resume.resume(PATH, begun, run(**now)) == begun
 
 
 def test_changes_on_top_of_the_commit_stay_in_the_record() -> None:
-    assert resuming.gone_on(PATH, run(), run(commit="abc+changes")).commit == "abc+changes"
-    assert resuming.gone_on(PATH, run(commit="abc+changes"), run()).commit == "abc+changes"
+    assert resume.resume(PATH, run(), run(commit="abc+changes")).commit == "abc+changes"
+    assert resume.resume(PATH, run(commit="abc+changes"), run()).commit == "abc+changes"
