@@ -55,6 +55,12 @@ ONEFLOW_TESTS = ["tests/engines/oneflow", "tests/oneflow_host"]
 SLOW_TESTS = [
     "tests/conformance/families/test_schedulers.py::test_schedulers[jax-",
     "tests/scripts/test_scripts.py::test_script[compile-",
+    "tests/agreement/test_pictures.py::test_picture_is_within_2_of_255_and_models_within_1e_4"
+    "[compile-pndm-taiyi",
+    *(
+        f"tests/conformance/families/test_bf16.py::test_bf16[jax-{family}-"
+        for family in ("sd21", "sdxl_turbo", "ssd1b", "taiyi_en", "taiyi_xl")
+    ),
 ]
 #: Of tests/faults, what takes minutes: `nox -s faults` runs it.
 LONG_FAULTS = [
@@ -127,11 +133,20 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(python=False)
 def slow(session: nox.Session) -> None:
-    """What `tests` leaves out because it takes long: all schedulers on jax, scripts on compile."""
+    """What `tests` leaves out because it takes long.
+
+    All schedulers and families in bfloat16 on jax; scripts and pictures on compile and openvino.
+    """
     python = full_environment(session)
     spread = ["-n", "logical", "--maxprocesses", "4", "--dist", "loadfile"]
-    which = ["tests/conformance/families/test_schedulers.py", "tests/scripts/test_scripts.py"]
-    run(session, python, "-m", "pytest", *spread, *which, "--engines=compile", *session.posargs)
+    which = [
+        "tests/agreement/test_pictures.py",
+        "tests/conformance/families/test_bf16.py",
+        "tests/conformance/families/test_schedulers.py",
+        "tests/scripts/test_scripts.py",
+    ]
+    engines = "--engines=compile,openvino"
+    run(session, python, "-m", "pytest", *spread, *which, engines, *session.posargs)
 
 
 @nox.session(python=False)

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from sdbackends.launch import start
+from tests import quick_jax
 from tests.scripts.registry import Case, every_case
 from tests.scripts.values import same, short
 
@@ -85,6 +86,7 @@ class Results:
         env = {**os.environ, "SD_CACHE_DIR": str(self.folder / "cache"), "SD_LOG": "quiet"}
         if engine == PLAIN:
             return env
+        env["XLA_FLAGS"] = quick_jax.XLA_FLAGS
         choices = start.Choices(backend=engine, fallback="warn" if falls_back else "error")
         return start.environment(choices, env)
 

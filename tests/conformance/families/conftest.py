@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from types import ModuleType
 
@@ -11,6 +11,7 @@ import pytest
 from tests.conformance.families.catalog import CASES, Case
 from tests.conformance.families.judging import agree
 from tests.conformance.families.support_data import BACKENDS, PICTURE, WORST
+from tests.quick_jax import quick_compilation
 
 
 def of(room: ModuleType) -> list[pytest.param]:
@@ -47,6 +48,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     config.hook.pytest_deselected(items=[item for item in items if not is_wanted(item)])
     items[:] = [item for item in items if is_wanted(item)]
+
+
+@pytest.fixture(autouse=True)
+def quick() -> Iterator[None]:
+    with quick_compilation():
+        yield
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ import time
 import jax
 import pytest
 import torch
-from helpers import run
 
 from sdbackends.engines.jax import at_exit
 from sdbackends.engines.jax.dlpack import to_jax
 from sdbackends.engines.jax.engine import JaxEngine
 from tests.engines.calls import Call, rand, ready
+from tests.engines.programs import run
 
 
 def call() -> Call:

@@ -7,13 +7,13 @@ from pathlib import Path
 import jax
 import pytest
 import torch
-from helpers import built, run, worst
 
 from sdbackends.capture.graph import Graph, Node, Ref, TensorSpec, Value
 from sdbackends.engines.base import CallSite, EngineContext
 from sdbackends.engines.jax.engine import JaxEngine
 from sdbackends.errors import BackendNotReadyError, BuildError, RunError, UsageError
 from tests.engines.calls import Call, rand, ready
+from tests.engines.programs import built, run, worst
 
 
 def small_call() -> Call:

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import pytest
 import torch
-from helpers import built, worst
 
 from sdbackends.catalog import requirements
 from sdbackends.engines.jax import device, dlpack, streams
@@ -18,6 +17,7 @@ from sdbackends.engines.jax.ops.attention import _library_takes
 from sdbackends.engines.jax.options import JaxOptions, widest_head_of
 from sdbackends.errors import RunError
 from tests.engines.calls import Call, rand, ready
+from tests.engines.programs import built, worst
 
 CPU = SimpleNamespace(platform="cpu")
 HOPPER = SimpleNamespace(platform="gpu", compute_capability="9.0")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from helpers import built, worst
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +21,7 @@ from sdbackends.engines.jax.layout import (
 )
 from sdbackends.engines.jax.ops import shape as ops
 from tests.engines.calls import Call, rand
+from tests.engines.programs import built, worst
 
 
 def tagged(plain: np.ndarray, order: tuple[int, ...]) -> TaggedArray:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from helpers import run, worst
 
 from sdbackends.engines.jax.engine import JaxEngine
 from tests.engines.families import FAMILIES
+from tests.engines.programs import run, worst
 
 CALLS = (
     "unet_sd15_odd_size",

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import run, worst
 from op_cases import CASES, IMAGE, Cases
 
 from sdbackends.engines.base import EngineContext
 from sdbackends.engines.jax.engine import JaxEngine
 from tests.engines.calls import Call, rand
+from tests.engines.programs import run, worst
 
 aten = torch.ops.aten
 

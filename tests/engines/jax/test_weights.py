@@ -8,7 +8,6 @@ import weakref
 import jax
 import pytest
 import torch
-from helpers import built, worst
 
 from sdbackends.engines.base import EngineContext
 from sdbackends.engines.jax import dlpack
@@ -17,6 +16,7 @@ from sdbackends.engines.jax.weights import Copied
 from sdbackends.errors import RunError
 from tests.engines import edits
 from tests.engines.calls import Call, rand, ready
+from tests.engines.programs import built, worst
 
 
 class Small(torch.nn.Module):

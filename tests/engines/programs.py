@@ -9,19 +9,18 @@ from torch.utils import _pytree as pytree
 
 from sdbackends.capture.direct import CapturedCall as Capture
 from sdbackends.capture.direct import capture, weights_of
-from sdbackends.engines.base import Program
-from sdbackends.engines.jax.engine import JaxEngine
+from sdbackends.engines.base import GraphEngine, Program
 from tests.engines.calls import Call
 
 
-def built(engine: JaxEngine, call: Call) -> tuple[Capture, Program]:
+def built(engine: GraphEngine, call: Call) -> tuple[Capture, Program]:
     captured = capture(call.module, call.args, call.kwargs)
     assert engine.unsupported(captured.graph) == ()
     weights = weights_of(call.module, captured.graph)
     return captured, engine.build(captured.graph, weights, captured.constants)
 
 
-def run(engine: JaxEngine, call: Call) -> tuple[Program, Any]:
+def run(engine: GraphEngine, call: Call) -> tuple[Program, Any]:
     captured, program = built(engine, call)
     return program, captured.result(list(program(call.tensors())))
 
