@@ -1,19 +1,23 @@
-"""Torch eager and the JAX engine in turn on Stable Diffusion 1.5's parts at full size.
+"""Torch eager and an engine in turn on Stable Diffusion 1.5's parts at full size.
 
 The weights are random: speed does not depend on their values. The two take turns call by call, so
 that a machine whose speed drifts treats both alike; the ratio is the median of the turns' ratios.
 
-    python benchmarks/jax_vs_eager.py --part unet --threads 4 --repeats 5
+    python benchmarks/engine_vs_eager.py --engine jax --part unet --threads 4 --repeats 5
+
+With `--alone`, OpenVINO takes a turn too with the part as its own `convert_model` makes it from
+`torch.export`, without sdbackends: what the engine costs beside OpenVINO itself.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import os
+import resource
 import statistics
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +41,9 @@ def main() -> None:
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     import torch
 
+    from sdbackends import engines
     from sdbackends.capture.direct import capture, weights_of
     from sdbackends.engines.base import EngineContext
-    from sdbackends.engines.jax.engine import JaxEngine
 
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -47,21 +51,22 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     module, inputs = _part(options.part, getattr(torch, options.dtype))
     captured, capture_s = _timed(lambda: capture(module, inputs))
     weights = weights_of(module, captured.graph)
-    # Eager gets weights of its own: the engine lays the module's out anew, which slows torch down.
-    eager_module = copy.deepcopy(module)
-    expected, _ = _timed(lambda: eager_module(*inputs))
+    expected, _ = _timed(lambda: module(*inputs))
     choices = dict(pair.split("=", 1) for pair in options.option)
-    engine = JaxEngine(
-        EngineContext(options=choices, device=options.device, cache_dir=options.cache)
-    )
+    context = EngineContext(options=choices, device=options.device, cache_dir=options.cache)
+    engine: Any = engines.create(options.engine, context)
     program, build_s = _timed(lambda: engine.build(captured.graph, weights, captured.constants))
     (result, *_), first_s = _timed(lambda: program(inputs))
+    calls = {"eager": lambda: module(*inputs), options.engine: lambda: program(inputs)}
+    if options.alone:
+        calls["alone"] = _openvino_alone(module, inputs, torch.get_num_threads())
+        calls["alone"]()
     turns = [
-        (_timed(lambda: eager_module(*inputs))[1], _timed(lambda: program(inputs))[1])
-        for _ in range(options.repeats)
+        {name: _timed(call)[1] for name, call in calls.items()} for _ in range(options.repeats)
     ]
-    eager, jax = zip(*turns, strict=True)
     scale = expected.float().abs().max()
+    # How many times as fast as eager torch.
+    ratios = {name: _median(turn["eager"] / turn[name] for turn in turns) for name in calls}
     return {
         "part": options.part,
         "dtype": options.dtype,
@@ -73,21 +78,22 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "build_s": round(build_s, 2),
         "from_cache": program.from_cache,
         "first_call_s": round(first_s, 3),
-        "eager_p50_s": round(statistics.median(eager), 4),
-        "jax_p50_s": round(statistics.median(jax), 4),
-        "eager_over_jax_p50": round(statistics.median(e / j for e, j in turns), 3),
-        "turns_s": [[round(e, 4), round(j, 4)] for e, j in turns],
+        "p50_s": {name: _median(turn[name] for turn in turns) for name in calls},
+        "ratio_p50": ratios,
+        "turns_s": [{name: round(s, 4) for name, s in turn.items()} for turn in turns],
+        "peak_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
         "error_over_max": float((result.float() - expected.float()).abs().max() / scale),
     }
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--engine", choices=("jax", "openvino"), required=True)
     parser.add_argument("--part", choices=PARTS, default="unet")
     parser.add_argument("--dtype", choices=DTYPES, default="float32")
-    parser.add_argument("--repeats", type=int, default=5, help="turns of eager and jax")
+    parser.add_argument("--repeats", type=int, default=5, help="turns of eager and the engine")
     parser.add_argument("--threads", type=int, default=0, help="0: all cores")
-    parser.add_argument("--device", help="cpu, cuda, tpu; default: JAX's own choice")
+    parser.add_argument("--device", help="cpu, cuda, tpu; default: the engine's own choice")
     parser.add_argument("--cache", type=Path, help="keep compiled programs in this folder")
     parser.add_argument("--json", type=Path, help="write the report to this file as well")
     parser.add_argument(
@@ -95,9 +101,30 @@ def _options() -> argparse.Namespace:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="an option of the engine, as in backends/jax.yaml (conv=native)",
+        help="an option of the engine, as in its backend file (conv=native)",
     )
+    parser.add_argument("--alone", action="store_true", help="OpenVINO without sdbackends, too")
     return parser.parse_args()
+
+
+def _openvino_alone(module: Any, inputs: tuple[Any, ...], threads: int) -> Callable[[], Any]:
+    """The part as OpenVINO's own converter makes it, on as many threads."""
+    import openvino as ov
+    import torch
+
+    model = ov.convert_model(torch.export.export(module, inputs))
+    config = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": threads,
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+    request = ov.Core().compile_model(model, "CPU", config).create_infer_request()
+    given = [tensor.numpy() for tensor in inputs]
+    return lambda: request.infer(given, share_inputs=True)
+
+
+def _median(values: Iterable[float]) -> float:
+    return round(statistics.median(values), 3)
 
 
 def _timed(call: Any) -> tuple[Any, float]:
