@@ -36,7 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addoption(
         "--support-backends",
-        default="torch=*-text_to_image,jax,compile=pixart-text_to_image",
+        default="torch=*-text_to_image,jax,openvino=sd15-text_to_image,compile=pixart-text_to_image",
         metavar="A,B=CASES,…",
         help="backends that the cases of tests/conformance/families run on, all or those that a "
         "pattern names (default: %(default)s); `nox -s support` runs all",

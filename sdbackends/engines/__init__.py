@@ -23,6 +23,7 @@ ENGINES = {
     "inductor": "sdbackends.engines.inductor:InductorEngine",
     "jax": "sdbackends.engines.jax.engine:JaxEngine",
     "oneflow": "sdbackends.engines.oneflow.engine:OneflowEngine",
+    "openvino": "sdbackends.engines.openvino.engine:OpenvinoEngine",
 }
 #: Engine name, host -> "module:class" of the record of its options, which needs no framework.
 _OPTIONS = {
@@ -30,6 +31,7 @@ _OPTIONS = {
     ("inductor", "torch"): "sdbackends.engines.inductor_options:InductorOptions",
     ("jax", "torch"): "sdbackends.engines.jax_options:JaxEngineOptions",
     ("oneflow", "torch"): "sdbackends.engines.oneflow.options:OneflowOptions",
+    ("openvino", "torch"): "sdbackends.engines.openvino.options:OpenvinoOptions",
     ("oneflow", "oneflow"): "sdbackends.engines.oneflow.host_options:OneflowHostOptions",
 }
 #: Those that start from the module and capture in a way of their own: they have no table of ops.

@@ -20,6 +20,7 @@ SHOWN_IN = {
     ("inductor", "torch"): "compile",
     ("jax", "torch"): "jax",
     ("oneflow", "torch"): "oneflow",
+    ("openvino", "torch"): "openvino",
     ("oneflow", "oneflow"): "oneflow-host",
 }
 
