@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import openvino as ov
 import torch
-from openvino import opset15 as opset
-from openvino.frontend import FrontEndManager
-from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
 
 from sdbackends.capture.graph import Graph, TensorSpec
 from sdbackends.engines.openvino.dtypes import DTYPES
 from sdbackends.engines.openvino.fx_module import fx_module
+from sdbackends.engines.openvino.runtime import FrontEndManager, TorchFXPythonDecoder, opset, ov
 from sdbackends.errors import BuildError
 
 Tensors = Mapping[str, torch.Tensor]

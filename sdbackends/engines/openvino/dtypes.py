@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import openvino as ov
+from sdbackends.engines.openvino.runtime import ov
 
 #: torch's name -> OpenVINO's element type. Its CPU computes 64-bit values in 32 bits.
 DTYPES: Mapping[str, ov.Type] = {

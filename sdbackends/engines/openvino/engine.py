@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from weakref import WeakSet
 
-import openvino as ov
 import torch
 
 from sdbackends.capture.graph import Graph
@@ -17,6 +16,7 @@ from sdbackends.engines.base import EngineContext, GraphEngine, MissingOp, Progr
 from sdbackends.engines.openvino.conversion import convert
 from sdbackends.engines.openvino.options import OpenvinoOptions
 from sdbackends.engines.openvino.program import OpenvinoProgram
+from sdbackends.engines.openvino.runtime import ov
 from sdbackends.engines.openvino.support import unsupported
 from sdbackends.errors import BackendNotReadyError, BuildError, SdError
 from sdbackends.utils import undoing

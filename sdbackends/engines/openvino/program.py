@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-import openvino as ov
 import torch
 
 from sdbackends.capture.graph import Graph
 from sdbackends.engines.base import Program
+from sdbackends.engines.openvino.runtime import ov
 from sdbackends.engines.openvino.tensors import readable, shared
 from sdbackends.engines.weight_copies import Copies, WeightCopy
 from sdbackends.errors import RunError

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import openvino as ov
 import torch
 
 from sdbackends.engines.openvino.dtypes import DTYPES
+from sdbackends.engines.openvino.runtime import ov
 from sdbackends.errors import RunError
 
 _INT32, _INT64 = torch.iinfo(torch.int32), torch.iinfo(torch.int64)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -92,6 +94,17 @@ def test_results_that_are_inputs_weights_or_the_same_twice(engine) -> None:
     for result in results:
         result.zero_()
     assert x.abs().sum() > 0 and call.module.scale.abs().sum() > 0
+
+
+def test_nothing_is_sent_to_a_server() -> None:
+    """OpenVINO's telemetry is not imported; a script's own import of it is left alone."""
+    code = (
+        "import sys, sdbackends.engines.openvino.engine;"
+        "import openvino.tools.ovc.telemetry_utils as used;"
+        "print('openvino_telemetry' in sys.modules, used.tm.__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "openvino.tools.ovc.telemetry_stub"]
 
 
 def test_no_other_device(engine) -> None:
