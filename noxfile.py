@@ -61,6 +61,12 @@ SLOW_TESTS = [
         f"tests/conformance/families/test_bf16.py::test_bf16[jax-{family}-"
         for family in ("sd21", "sdxl_turbo", "ssd1b", "taiyi_en", "taiyi_xl")
     ),
+    # What SDXL and Flux do as SD 1.5 does; both draw a picture in `tests` too.
+    *(
+        f"tests/conformance/families/test_{room}.py::test_{room}[jax-sdxl-"
+        for room in ("adapters", "controlnet", "features", "pipelines")
+    ),
+    "tests/conformance/families/test_hooks.py::test_hooks[jax-flux-",
 ]
 #: Of tests/faults, what takes minutes: `nox -s faults` runs it.
 LONG_FAULTS = [
@@ -135,16 +141,14 @@ def tests(session: nox.Session) -> None:
 def slow(session: nox.Session) -> None:
     """What `tests` leaves out because it takes long.
 
-    All schedulers and families in bfloat16 on jax; scripts and pictures on compile and openvino.
+    All schedulers and families in bfloat16 on jax, what SDXL and Flux do as SD 1.5 does, and
+    scripts and pictures on compile and openvino.
     """
     python = full_environment(session)
     spread = ["-n", "logical", "--maxprocesses", "4", "--dist", "loadfile"]
-    which = [
-        "tests/agreement/test_pictures.py",
-        "tests/conformance/families/test_bf16.py",
-        "tests/conformance/families/test_schedulers.py",
-        "tests/scripts/test_scripts.py",
-    ]
+    rooms = ("adapters", "bf16", "controlnet", "features", "hooks", "pipelines", "schedulers")
+    which = [f"tests/conformance/families/test_{room}.py" for room in rooms]
+    which += ["tests/agreement/test_pictures.py", "tests/scripts/test_scripts.py"]
     engines = "--engines=compile,openvino"
     run(session, python, "-m", "pytest", *spread, *which, engines, *session.posargs)
 
