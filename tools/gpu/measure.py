@@ -24,7 +24,7 @@ import slices
 import tree
 
 from sdbackends.errors import SdError
-from sdbackends.matrix import machine, plan, resuming, store
+from sdbackends.matrix import machine, plan, resume, store
 from sdbackends.matrix.results import Cell, CellResult, Machine
 
 HERE = Path(__file__).resolve().parent
@@ -136,7 +136,7 @@ def file_name(work: Path, here: Machine, commit: str) -> str:
     commit = commit.removesuffix("+changes")
     for path in reversed(pack.all_results(work)):
         run = store.read(path)
-        same = resuming.matters(run.machine) == resuming.matters(here)
+        same = resume.matters(run.machine) == resume.matters(here)
         if same and run.commit.removesuffix("+changes") == commit:
             return path.stem
     words = [time.strftime("%Y-%m-%d-%H%M%S", time.gmtime()), commit[:7], here.driver or ""]

@@ -24,7 +24,7 @@ _ROOT = _HERE.parents[2]
 
 def main(
     backend: Annotated[
-        list[str] | None, typer.Option(metavar="A,B,…", help="Which backends; all if none.")
+        list[str] | None, typer.Option(metavar="A,B,…", help="Which backends; all four if none.")
     ] = None,
     only: Annotated[
         str | None, typer.Option(metavar="PATTERN", help="Cases by their id: 'sd15-*'.")
@@ -42,7 +42,7 @@ def main(
         if render:
             page.write(support_data.read(support_data.DATA), support_data.DATA.with_suffix(".md"))
             return
-        code = run(_named(backend or ["torch,jax,compile,openvino,oneflow"]), only, missing, jobs)
+        code = run(_named(backend or ["torch,jax,compile,oneflow"]), only, missing, jobs)
     except SdError as error:
         print(error, file=sys.stderr)
         code = error.exit_code

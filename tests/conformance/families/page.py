@@ -20,7 +20,7 @@ from tests.conformance.families.support_data import BACKENDS, Cell, Row, Support
 NOT_RUN = "–"
 #: Packages that every run depends on, and those of one backend.
 PACKAGES = ("torch", "diffusers", "transformers", "peft")
-RUNTIMES = {"jax": ("jax", "jaxlib"), "oneflow": ("oneflow",), "openvino": ("openvino",)}
+RUNTIMES = {"jax": ("jax", "jaxlib"), "oneflow": ("oneflow",)}
 
 
 @dataclass

@@ -19,7 +19,7 @@ from sdbackends.matrix.store import replace
 from tests.conformance.families.catalog import Case
 
 #: The columns of docs/support.md.
-BACKENDS = ("torch", "compile", "jax", "openvino", "oneflow")
+BACKENDS = ("torch", "compile", "jax", "oneflow")
 DATA = Path(__file__).parents[3] / "docs" / "support.json"
 
 #: The figures' names among the properties of a test's report.

@@ -63,16 +63,14 @@ def test_a_process_that_ends_right_after_a_call_ends_well(model_lives: bool) -> 
     from tests.engines.jax import test_at_exit
     from sdbackends.engines.base import EngineContext
     from sdbackends.engines.jax.engine import JaxEngine
-    from helpers import run
+    from tests.engines.programs import run
     engine, call = JaxEngine(EngineContext()), test_at_exit.call()
     program, result = run(engine, call)
     """
     script = "\n".join(line.strip() for line in script.splitlines())
     script += "" if model_lives else "program.close()\ndel program, call\n"
-    folder = __file__.rpartition("/")[0]
-    path = f"import sys; sys.path.insert(0, {folder!r})\n"
-    root = folder.rpartition("/tests/")[0]
+    root = __file__.rpartition("/tests/")[0]
     done = subprocess.run(
-        [sys.executable, "-c", path + script, root], capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", script, root], capture_output=True, text=True, timeout=300
     )
     assert (done.returncode, done.stderr) == (0, "")
