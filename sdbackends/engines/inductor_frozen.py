@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sdbackends.engines.weight_copies import Copies, Memory, WeightCopy, memory_of
+from sdbackends.engines.weight_copies import CompiledInWeight, Copies, Memory, memory_of
 from sdbackends.utils import fork_safety
 
 Compiled = Callable[..., Any]
@@ -63,12 +63,6 @@ class Frozen:
     def _build(self, args: list[Any]) -> None:
         weights = [args[place] for place in self._places]
         self._seen: list[Memory] = [memory_of(weight) for weight in weights]
-        self._noted = Copies(map(_Constant, weights))
+        self._noted = Copies(map(CompiledInWeight, weights))
         self._noted.renew()
         self._compiled = self._compile(args)
-
-
-class _Constant(WeightCopy):
-    """A weight that stands in the program itself; an edit of it is noticed, and not written."""
-
-    def write(self) -> None: ...

@@ -99,6 +99,12 @@ class WeightCopy(ABC):
         self.writes += 1
 
 
+class CompiledInWeight(WeightCopy):
+    """A weight that stands in the program itself; an edit of it is noticed, and not written."""
+
+    def write(self) -> None: ...
+
+
 class Copies:
     """The copies that one program reads, looked at together."""
 

@@ -28,14 +28,14 @@ def run(engine: GraphEngine, call: Call) -> tuple[Program, Any]:
 def worst(result: Any, expected: Any) -> float:
     """The largest difference, as a share of the largest value, over all tensors of a result."""
     pairs = zip(_tensors(result), _tensors(expected), strict=True)
-    return max(_distance(a, b) for a, b in pairs)
+    return max(distance(a, b) for a, b in pairs)
 
 
 def _tensors(result: Any) -> list[torch.Tensor]:
     return [leaf for leaf in pytree.tree_leaves(result) if isinstance(leaf, torch.Tensor)]
 
 
-def _distance(a: torch.Tensor, b: torch.Tensor) -> float:
+def distance(a: torch.Tensor, b: torch.Tensor) -> float:
     assert a.shape == b.shape and a.dtype == b.dtype
     a, b = a.double(), b.double()
     finite = b.isfinite()

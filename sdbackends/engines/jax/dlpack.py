@@ -10,9 +10,9 @@ from __future__ import annotations
 import jax
 import torch
 
+from sdbackends.engines.int32_range import to_int32
 from sdbackends.engines.jax import at_exit
 from sdbackends.engines.jax.layout import Array
-from sdbackends.errors import RunError
 
 #: Foreign memory must begin at a multiple of it: else XLA:CPU copies it, and XLA:GPU refuses it
 #: (below 16). `timesteps.unbind()` gives tensors 4 bytes apart.
@@ -23,7 +23,6 @@ NARROWED = {
     torch.float64: torch.float32,
     torch.complex128: torch.complex64,
 }
-_INT32, _INT64 = torch.iinfo(torch.int32), torch.iinfo(torch.int64)
 
 
 def shareable(tensor: torch.Tensor, device: jax.Device) -> bool:
@@ -47,25 +46,15 @@ def on_same_device(tensor: torch.Tensor, device: jax.Device) -> bool:
 def narrowed(tensor: torch.Tensor, *, in_range: bool = False) -> torch.Tensor:
     """In the dtype that JAX has for it.
 
-    The ends of int64, which stand for "no limit", become those of int32. `in_range`: the integers
-    are known to fit, and are not looked at, which on a GPU would wait for it.
+    `in_range`: the integers are known to fit, and are not looked at, which on a GPU would wait for
+    it.
 
     Raises:
-        RunError: integers that 32 bits cannot hold; cut, they would be other numbers.
+        RunError: as `to_int32`.
     """
-    narrow = tensor.to(NARROWED.get(tensor.dtype, tensor.dtype))
-    if in_range or tensor.dtype != torch.int64 or not (narrow != tensor).any():
-        return narrow
-    clamped = tensor.clamp(_INT32.min, _INT32.max)
-    beyond = (clamped != tensor) & (tensor != _INT64.min) & (tensor != _INT64.max)
-    if beyond.any():
-        raise RunError(
-            "JAX counts in 32 bits here, and an integer is longer",
-            where=f"{tensor[beyond][0].item()} in an int64 tensor of shape {list(tensor.shape)}",
-            why="ids and positions need less, and 64 bits would slow all else down",
-            fix="the model runs on eager torch instead",
-        )
-    return clamped.to(torch.int32)
+    if tensor.dtype == torch.int64 and not in_range:
+        return to_int32(tensor, "JAX")
+    return tensor.to(NARROWED.get(tensor.dtype, tensor.dtype))
 
 
 def to_jax(tensor: torch.Tensor, device: jax.Device, *, in_range: bool = False) -> Array:

@@ -16,7 +16,7 @@ from sdbackends.errors import BuildError
 from sdbackends.utils.error_text import in_all_words
 
 #: Arguments that say where a tensor lives; a program lives in one place.
-_PLACING = frozenset({"device", "layout", "pin_memory", "memory_format", "non_blocking"})
+PLACING = frozenset({"device", "layout", "pin_memory", "memory_format", "non_blocking"})
 _FIX = "the model runs on eager torch instead; please report it with this message"
 
 
@@ -81,7 +81,7 @@ class GraphInterpreter(ABC):
         args = tuple(self._argument(a, values) for a in node.args)
         if node.op == "getitem":
             return args[0][args[1]]
-        kwargs = {k: self._argument(v, values) for k, v in node.kwargs.items() if k not in _PLACING}
+        kwargs = {k: self._argument(v, values) for k, v in node.kwargs.items() if k not in PLACING}
         try:
             result = self.lower(node, args, kwargs)
         except self.of_inputs as error:

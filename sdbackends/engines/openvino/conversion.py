@@ -20,7 +20,8 @@ def convert(graph: Graph, weights: Tensors | None, constants: Tensors) -> ov.Mod
 
     Without `weights` they are further inputs, in the graph's order.
 
-    Results that torch has in a 16-bit dtype are float32. Results of no use follow the graph's own.
+    Results that torch has in a 16-bit dtype are float32. Further results follow those
+    of the graph; nobody reads them.
 
     Raises:
         BuildError: a result has another shape than torch's.
@@ -41,7 +42,19 @@ def convert(graph: Graph, weights: Tensors | None, constants: Tensors) -> ov.Mod
     # over axis 1 of 3 that is divided by a number gives zeros (2026.4, CPU). A reduction that is a
     # result of the model too is not fused; the program does not read it.
     kept = [node.output(0) for node in model.get_ops() if node.get_type_name().startswith("Reduce")]
-    return ov.Model([*results, *kept], model.get_parameters())
+    return ov.Model([*results, *kept], _parameters(graph, model, weights is None))
+
+
+def _parameters(graph: Graph, model: ov.Model, with_weights: bool) -> list[ov.op.Parameter]:
+    """Return one parameter for each input, in order: the front end leaves out what is not read."""
+    read = {parameter.get_friendly_name(): parameter for parameter in model.get_parameters()}
+    values = [*graph.inputs, *(graph.weights if with_weights else ())]
+    parameters = [
+        read.pop(value.name, None) or opset.parameter(value.spec.shape, DTYPES[value.spec.dtype])
+        for value in values
+    ]
+    assert not read, f"parameters that are no inputs: {', '.join(read)}"
+    return parameters
 
 
 def _as_recorded(output: ov.Output, spec: TensorSpec) -> ov.Output:
@@ -55,6 +68,6 @@ def _as_recorded(output: ov.Output, spec: TensorSpec) -> ov.Output:
     # NumPy has no bfloat16, and OpenVINO cuts to it where torch rounds: a half comes as float32.
     is_half = spec.dtype in ("float16", "bfloat16")
     wanted = ov.Type.f32 if is_half else DTYPES[spec.dtype]
-    return (
-        output if output.get_element_type() == wanted else opset.convert(output, wanted).output(0)
-    )
+    if output.get_element_type() == wanted:
+        return output
+    return opset.convert(output, wanted).output(0)

@@ -14,11 +14,10 @@ import torch
 from torch.fx.passes.shape_prop import TensorMetadata
 
 from sdbackends.capture.graph import Graph, Node, Ref, TensorSpec, TorchConstant, Value
+from sdbackends.engines.lowering.interpreter import PLACING
 from sdbackends.engines.openvino.support import LOWERINGS
 
 Tensors = Mapping[str, torch.Tensor]
-#: Arguments that say where a tensor lives; a program lives in one place.
-_PLACING = frozenset({"device", "layout", "pin_memory", "memory_format", "non_blocking"})
 
 
 def fx_module(graph: Graph, weights: Tensors | None, constants: Tensors) -> torch.fx.GraphModule:
@@ -87,7 +86,7 @@ class _Writer:
             # Of an op that was rewritten the results are known one by one.
             taken = isinstance(args[0], tuple)
             return args[0][args[1]] if taken else self._emit(operator.getitem, *args)
-        kwargs = {k: self._argument(v) for k, v in node.kwargs.items() if k not in _PLACING}
+        kwargs = {k: self._argument(v) for k, v in node.kwargs.items() if k not in PLACING}
         return LOWERINGS[node.op].function(self._emit, *args, **kwargs)
 
     def _emit(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> torch.fx.Node:

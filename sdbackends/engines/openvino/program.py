@@ -16,7 +16,7 @@ from sdbackends.capture.graph import Graph
 from sdbackends.engines.base import Program
 from sdbackends.engines.openvino.runtime import ov
 from sdbackends.engines.openvino.tensors import readable, shared
-from sdbackends.engines.weight_copies import Copies, WeightCopy
+from sdbackends.engines.weight_copies import CompiledInWeight, Copies
 from sdbackends.errors import RunError
 from sdbackends.utils import fork_safety
 from sdbackends.utils.error_text import in_all_words
@@ -75,7 +75,7 @@ class OpenvinoProgram(Program):
     def rebind(self, weights: Tensors) -> None:
         with self._lock:
             self._weights = {value.key: weights[value.key] for value in self._graph.weights}
-            self._copies = Copies(map(_Constant, self._weights.values()))
+            self._copies = Copies(map(CompiledInWeight, self._weights.values()))
 
     def close(self) -> None:
         with self._lock:
@@ -90,8 +90,8 @@ class OpenvinoProgram(Program):
                 why="its engine was switched off",
                 fix="build it again",
             )
-        if self._takes_weights or not (self._copies.renew() or self._request is None):
-            assert self._request is not None
+        is_edited = not self._takes_weights and self._copies.renew()
+        if self._request is not None and not is_edited:
             return self._request
         self._in_vain = self._in_vain + 1 if self._calls == 1 else 0
         self._calls = 0
@@ -100,9 +100,3 @@ class OpenvinoProgram(Program):
         weights = None if self._takes_weights else self._weights
         self._request = self._compile(self._graph, weights, self._constants).create_infer_request()
         return self._request
-
-
-class _Constant(WeightCopy):
-    """A weight that stands in the program itself; an edit of it is noticed, and not written."""
-
-    def write(self) -> None: ...

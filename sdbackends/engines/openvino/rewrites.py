@@ -340,7 +340,6 @@ REWRITES: Mapping[str, Rewrite] = {
     "aten.amax.default": _of_a_scalar("aten.amax.default", _itself),
     "aten.amin.default": _of_a_scalar("aten.amin.default", _itself),
     "aten.any.dim": _of_a_scalar("aten.any.dim", _is_not_zero),
-    "aten.any.dims": _of_a_scalar("aten.any.dims", _is_not_zero),
     "aten.argmax.default": _of_a_scalar("aten.argmax.default", _first),
     "aten.argmin.default": _of_a_scalar("aten.argmin.default", _first),
     "aten.avg_pool2d.default": _avg_pool2d,

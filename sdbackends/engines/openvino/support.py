@@ -20,7 +20,7 @@ for _op in sorted(OPSET - GAPS):
 
 
 def unsupported(graph: Graph) -> tuple[MissingOp, ...]:
-    """Every op that has no rule for its arguments or dtypes, with all its sites."""
+    """Return every op that has no rule for its arguments or dtypes, with all its sites."""
     specs = graph.specs()
     return missing_ops(graph, lambda node: _lack(node, specs))
 

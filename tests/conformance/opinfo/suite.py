@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import hypothesis
 import torch
 from torch.utils import _pytree as pytree
 
@@ -17,6 +18,7 @@ from sdbackends.capture.graph import Graph, Ref
 from sdbackends.engines.base import GraphEngine
 from sdbackends.errors import SdError
 from tests.conformance.known_failures import KnownFailure
+from tests.conformance.opinfo import direct
 from tests.conformance.opinfo.database import Sample
 from tests.conformance.opinfo.judging import disagreement, repeatable
 from tests.conformance.opinfo.tracing import Traced, traced
@@ -53,6 +55,16 @@ def unexpected(outcomes: Sequence[Outcome], known: Sequence[KnownFailure]) -> li
         elif lines and not outcome.wrong:
             complaints.append(f"{outcome.sample} passes, but {lines[0].where} lists it")
     return complaints
+
+
+def complaints_of_drawn(
+    engine: GraphEngine, overload: str, drawn: Sequence[Any], known: Sequence[KnownFailure]
+) -> list[str]:
+    """Run the calls of `overload` that the engine covers; hypothesis fails where it covers none."""
+    calls = [direct.call(overload, *one, number=i) for i, one in enumerate(drawn)]
+    covered = [one for one in calls if not engine.unsupported(one.graph)]
+    hypothesis.assume(covered)
+    return unexpected(list(run_traced(engine, covered)), known)
 
 
 def run_traced(engine: GraphEngine, parts: list[Traced]) -> Iterator[Outcome]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, assume, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from sdbackends.capture.opset import OPSET
@@ -16,11 +16,11 @@ from sdbackends.engines.openvino.gaps import GAPS
 from sdbackends.engines.openvino.limits import CONDITIONS
 from sdbackends.engines.openvino.rewrites import REWRITES
 from tests.conformance import known_failures
-from tests.conformance.opinfo import direct, witnesses
+from tests.conformance.opinfo import witnesses
 from tests.conformance.opinfo.bounded import Bounded
 from tests.conformance.opinfo.cases import CASES
 from tests.conformance.opinfo.database import DTYPES
-from tests.conformance.opinfo.suite import run_traced, unexpected
+from tests.conformance.opinfo.suite import complaints_of_drawn
 
 KNOWN = known_failures.of_suite("opinfo", "openvino")
 
@@ -53,10 +53,7 @@ def test_overload(overload: str, bounded: Bounded) -> None:
 @given(data=st.data())
 def test_drawn_arguments(overload: str, engine: OpenvinoEngine, data: Any) -> None:
     drawn = data.draw(st.lists(CASES[overload], min_size=3, max_size=8))
-    calls = [direct.call(overload, *one, number=i) for i, one in enumerate(drawn)]
-    covered = [one for one in calls if not engine.unsupported(one.graph)]
-    assume(covered)  # fails where OpenVINO refuses everything that can be drawn
-    assert not unexpected(list(run_traced(engine, covered)), KNOWN)
+    assert not complaints_of_drawn(engine, overload, drawn, KNOWN)
 
 
 def test_gaps_rewrites_and_conditions_are_of_the_op_set() -> None:

@@ -16,6 +16,7 @@ from sdbackends.runtime.engine_pool import worker_environment
 from tests.engines.calls import Call
 from tests.engines.oneflow.helpers import build, tensors_in
 from tests.engines.oneflow.lowering_cases import GROUPS, Cases, Function, rand
+from tests.engines.programs import distance
 
 NAMES = [(group, name) for group, cases in GROUPS.items() for name in cases]
 Results = dict[str, dict[str, tuple[Any, Any]]]
@@ -68,18 +69,6 @@ def test_op(group: str, name: str, results: Results) -> None:
     assert pairs
     for got, expected in pairs:
         assert distance(got, expected) < (2e-4 if far else 2e-6)
-
-
-def distance(got: torch.Tensor, expected: torch.Tensor) -> float:
-    """The largest difference as a share of the largest value; NaN and infinities must agree."""
-    assert got.shape == expected.shape and got.dtype == expected.dtype
-    a, b = got.double(), expected.double()
-    finite = b.isfinite()
-    assert torch.equal(a[~finite].nan_to_num(nan=0.5), b[~finite].nan_to_num(nan=0.5))
-    if not finite.any():
-        return 0.0
-    a, b = a[finite], b[finite]
-    return float((a - b).abs().max() / b.abs().max().clamp_min(1e-12))
 
 
 class Attention(torch.nn.Module):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, assume, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from sdbackends.capture.opset import OPSET
@@ -19,10 +19,10 @@ from sdbackends.engines.oneflow.engine import OneflowEngine
 from sdbackends.engines.oneflow.gaps import GAPS
 from sdbackends.runtime.engine_pool import worker_environment
 from tests.conformance import known_failures
-from tests.conformance.opinfo import direct, witnesses
+from tests.conformance.opinfo import witnesses
 from tests.conformance.opinfo.bounded import Bounded
 from tests.conformance.opinfo.cases import CASES
-from tests.conformance.opinfo.suite import run_traced, unexpected
+from tests.conformance.opinfo.suite import complaints_of_drawn
 
 KNOWN = known_failures.of_suite("opinfo", "oneflow")
 #: OpInfo has samples of integers alone, which OneFlow refuses; booleans are drawn.
@@ -61,10 +61,7 @@ def test_overload(overload: str, bounded: Bounded) -> None:
 @given(data=st.data())
 def test_drawn_arguments(overload: str, eager: OneflowEngine, data: Any) -> None:
     drawn = data.draw(st.lists(CASES[overload], min_size=3, max_size=8))
-    calls = [direct.call(overload, *one, number=i) for i, one in enumerate(drawn)]
-    covered = [one for one in calls if not eager.unsupported(one.graph)]
-    assume(covered)  # fails where OneFlow refuses everything that can be drawn
-    assert not unexpected(list(run_traced(eager, covered)), KNOWN)
+    assert not complaints_of_drawn(eager, overload, drawn, KNOWN)
 
 
 def test_the_table_is_the_op_set_without_the_gaps(eager: OneflowEngine) -> None:

@@ -11,8 +11,11 @@ import torch
 
 from sdbackends.capture.direct import capture
 from sdbackends.engines.base import EngineContext
+from sdbackends.engines.openvino.conversion import convert
 from sdbackends.engines.openvino.engine import OpenvinoEngine
 from sdbackends.errors import BackendNotReadyError, RunError, UsageError
+from tests.conformance.opinfo import direct
+from tests.conformance.opinfo.suite import run_traced
 from tests.engines.calls import Call, rand
 from tests.engines.programs import run, worst
 
@@ -56,6 +59,43 @@ def test_arithmetic_after_a_reduction(engine, axis, keepdim) -> None:
     call = Call(Function(forward), (rand(4, 32, 48),))
     _, result = run(engine, call)
     assert worst(result, call.eager()) < 1e-5
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x.amax(0),
+        lambda x: x.amin(0),
+        lambda x: x.any(0),
+        lambda x: torch.ops.aten.any.dims(x, [0]),
+        lambda x: x.argmax(0),
+        lambda x: x.argmin(0),
+        lambda x: x.max(0),
+        lambda x: x.min(0),
+        lambda x: x.mean(0),
+        lambda x: x.prod(0),
+    ],
+)
+@pytest.mark.parametrize("value", [3.0, -4.0])
+def test_a_tensor_without_axes(engine, function, value) -> None:
+    call = Call(Function(function), (torch.tensor(value),))
+    _, result = run(engine, call)
+    assert worst(tuple(result) if isinstance(result, tuple) else result, call.eager()) == 0
+
+
+@pytest.mark.parametrize("repeats", [[], [1], [2, 3]])
+def test_a_scalar_that_is_repeated(engine, repeats) -> None:
+    one = direct.call("aten.repeat.default", (torch.tensor(3.0), repeats), {})
+    assert [outcome.wrong for outcome in run_traced(engine, [one])] == [None]
+    kinds = {node.get_type_name() for node in convert(one.graph, {}, {}).get_ops()}
+    assert ("Tile" in kinds) == bool(repeats), "OpenVINO's of a scalar is uninitialized memory"
+
+
+def test_inputs_that_are_not_read(engine) -> None:
+    """Of one shape, so that one in another's place would go unnoticed."""
+    call = Call(Function(lambda a, b, c, d: d - b), tuple(rand(3) + i for i in range(4)))
+    _, result = run(engine, call)
+    assert torch.equal(result, call.eager())
 
 
 def test_integers_that_do_not_fit_are_refused(engine) -> None:

@@ -8,7 +8,7 @@ import torch
 from sdbackends.capture.direct import weights_of
 from sdbackends.engines.openvino.engine import OpenvinoEngine
 from sdbackends.engines.openvino.program import OpenvinoProgram
-from sdbackends.errors import RunError
+from sdbackends.errors import BuildError, RunError
 from tests.engines import edits
 from tests.engines.calls import Call, rand, ready
 from tests.engines.programs import built, worst
@@ -106,6 +106,29 @@ def test_weights_that_are_edited_before_every_call_become_arguments(engine, call
         edit(call.module, "conv")
         program.rebind(weights_of(call.module, captured.graph))
         assert worst(answer(program, call), call.eager()) < 1e-5
+
+
+@pytest.mark.parametrize("earlier", [0, 1, 2])
+def test_after_a_compilation_that_failed_the_next_call_compiles(
+    earlier, engine, call, monkeypatch
+) -> None:
+    """Of constants, and of the program that is to take the weights as arguments."""
+    program = build(engine, call)
+    for _ in range(earlier):
+        call.module.conv.weight.data.mul_(1.5)
+        answer(program, call)
+
+    def fail(*_: object) -> None:
+        raise BuildError("no memory")
+
+    call.module.conv.weight.data.mul_(1.5)
+    with monkeypatch.context() as patch:
+        patch.setattr(program, "_compile", fail)
+        with pytest.raises(BuildError, match="no memory"):
+            answer(program, call)
+    for _ in range(3):
+        assert worst(answer(program, call), call.eager()) < 1e-5
+        call.module.conv.weight.data.mul_(1.5)
 
 
 def test_weights_that_are_edited_now_and_then_stay_constants(engine, call) -> None:
